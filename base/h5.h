@@ -1,0 +1,85 @@
+/* HDF5 files over our own file driver, so that every byte goes through base/fs.
+ *
+ * Written once into a temporary, fsynced, published by rename; never reopened for writing. Object
+ * times are not tracked and the library-version bounds are fixed, so equal content gives equal
+ * bytes. On reading, plugins are off and external links and storage are refused. This header is all
+ * that the other rooms know of HDF5: they never include <hdf5.h>. */
+#ifndef PAWL_BASE_H5_H
+#define PAWL_BASE_H5_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum h5_type { H5_U8, H5_U16, H5_U32, H5_I32, H5_I64, H5_U64, H5_F32, H5_F64, H5_TYPE_COUNT };
+enum { H5_DIMS = 6 };
+
+size_t h5_type_size(enum h5_type type);
+
+struct h5 {
+    int64_t file; /* hid_t of the open file; 0: closed */
+    int fd;
+    bool writing;
+    uint64_t end; /* bytes in the file */
+    char path[1024], temporary[1100];
+};
+
+struct h5_info {
+    enum h5_type type;
+    int rank;
+    uint64_t dim[H5_DIMS];
+    bool contiguous;     /* one run of bytes in the file ... */
+    uint64_t offset;     /* ... that begins here; valid when contiguous and not empty */
+    uint64_t chunk_rows; /* rows per chunk when chunked, else 0 */
+    bool compressed;
+};
+
+/* Begins a file that h5_publish puts at `path`. Either h5_publish or h5_close must follow. */
+enum code h5_create(struct h5 *h5, const char *path, struct err *err);
+enum code h5_publish(struct h5 *h5, struct err *err);
+
+/* Opens for reading. Fails with NOT_FOUND, DAMAGED (not HDF5, truncated, external storage), IO. */
+enum code h5_open(struct h5 *h5, const char *path, struct err *err);
+
+/* Closes; a file being written is abandoned and its temporary removed. Accepts a zeroed struct. */
+void h5_close(struct h5 *h5);
+
+/* Writes a whole contiguous dataset, 4 KiB-aligned when large; missing groups are made. */
+enum code h5_write(struct h5 *h5, const char *name, enum h5_type type, int rank,
+                   const uint64_t *dim, const void *data, struct err *err);
+
+/* Begins a contiguous dataset of known size and writes it in row ranges. */
+enum code h5_begin(struct h5 *h5, const char *name, enum h5_type type, int rank,
+                   const uint64_t *dim, struct err *err);
+enum code h5_write_rows(struct h5 *h5, const char *name, uint64_t row, uint64_t rows,
+                        const void *data, struct err *err);
+
+/* What a dataset is; NOT_FOUND when there is none, DAMAGED when its type is not one of ours. */
+enum code h5_info(struct h5 *h5, const char *name, struct h5_info *info, struct err *err);
+bool h5_has(struct h5 *h5, const char *name);
+
+/* Reads a whole dataset, or a range of rows, converted to `type`; `size` is the room at `data` in
+ * bytes and must fit exactly. */
+enum code h5_read(struct h5 *h5, const char *name, enum h5_type type, void *data, size_t size,
+                  struct err *err);
+enum code h5_read_rows(struct h5 *h5, const char *name, enum h5_type type, uint64_t row,
+                       uint64_t rows, void *data, struct err *err);
+
+/* Names of the datasets and groups directly in a group, sorted. */
+enum code h5_list(struct h5 *h5, struct arena *arena, char ***names, size_t *count,
+                  const char *group, struct err *err);
+
+/* Attributes of the root or of an object ("/" for the root): text and f64 vectors. */
+enum code h5_set_text(struct h5 *h5, const char *object, const char *name, const char *text,
+                      struct err *err);
+enum code h5_get_text(struct h5 *h5, struct arena *arena, const char *object, const char *name,
+                      char **text, struct err *err);
+enum code h5_set_reals(struct h5 *h5, const char *object, const char *name, const double *values,
+                       size_t count, struct err *err);
+enum code h5_get_reals(struct h5 *h5, struct arena *arena, const char *object, const char *name,
+                       double **values, size_t *count, struct err *err);
+
+#endif

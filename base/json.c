@@ -1,0 +1,129 @@
+/* jansson with one strictness, one canonical form and one wording for damaged members. */
+#include "base/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DIGITS = 17 };
+
+enum code json_parse(json_t **json, const char *bytes, size_t len, const char *name,
+                     struct err *err)
+{
+    json_error_t error;
+    *json = json_loadb(bytes, len, JSON_REJECT_DUPLICATES, &error);
+    if (*json) return OK;
+    err_set(err, DAMAGED, "cannot parse '%s': %s", name, error.text);
+    return err_at(err, name, error.line, error.column > 0 ? error.column : 1), DAMAGED;
+}
+
+enum code json_read(json_t **json, const char *path, size_t limit, const char *kind,
+                    struct err *err)
+{
+    *json = NULL;
+    struct arena arena = { 0 };
+    struct bytes bytes;
+    enum code code = fs_read(&arena, &bytes, path, limit, err);
+    if (!code) code = json_parse(json, bytes.at, bytes.len, path, err);
+    arena_release(&arena);
+    if (code || !kind) return code;
+
+    const char *got = json_string_value(json_object_get(*json, "pawl"));
+    if (got && strcmp(got, kind) == 0) return OK;
+    json_decref(*json);
+    *json = NULL;
+    return err_set(err, DAMAGED, "cannot read '%s': it is %s, not a %s document", path,
+                   got ? got : "of no pawl kind", kind);
+}
+
+static char *dump(struct arena *arena, const json_t *json, size_t *len, size_t flags)
+{
+    char *text = json_dumps(json, flags | JSON_REAL_PRECISION(DIGITS) | JSON_ENCODE_ANY);
+    REQUIRE(text);
+    size_t size = strlen(text);
+    char *copy = arena_copy_len(arena, text, size);
+    free(text);
+    if (len) *len = size;
+    return copy;
+}
+
+char *json_canonical(struct arena *arena, const json_t *json, size_t *len)
+{
+    return dump(arena, json, len, JSON_SORT_KEYS | JSON_COMPACT);
+}
+
+char *json_pretty(struct arena *arena, const json_t *json, size_t *len)
+{
+    return dump(arena, json, len, JSON_SORT_KEYS | JSON_INDENT(2));
+}
+
+struct digest json_digest(const json_t *json)
+{
+    struct arena arena = { 0 };
+    size_t len;
+    const char *text = json_canonical(&arena, json, &len);
+    struct digest digest = digest_of(text, len);
+    arena_release(&arena);
+    return digest;
+}
+
+enum code json_publish(const json_t *json, const char *path, struct err *err)
+{
+    struct arena arena = { 0 };
+    size_t len;
+    char *text = json_canonical(&arena, json, &len);
+    text[len] = '\n'; /* in place of the final NUL, which is not written */
+    enum code code = fs_publish(path, text, len + 1, err);
+    arena_release(&arena);
+    return code;
+}
+
+static enum code lacks(const char *name, const char *key, const char *what, struct err *err)
+{
+    return err_set(err, DAMAGED, "cannot use '%s': '%s' is missing or not %s", name, key, what);
+}
+
+enum code json_get_text(const char **text, const json_t *object, const char *key, const char *name,
+                        struct err *err)
+{
+    *text = json_string_value(json_object_get(object, key));
+    return *text ? OK : lacks(name, key, "a string", err);
+}
+
+enum code json_get_int(int64_t *value, const json_t *object, const char *key, const char *name,
+                       struct err *err)
+{
+    const json_t *member = json_object_get(object, key);
+    if (!json_is_integer(member)) return lacks(name, key, "an integer", err);
+    *value = json_integer_value(member);
+    return OK;
+}
+
+enum code json_get_real(double *value, const json_t *object, const char *key, const char *name,
+                        struct err *err)
+{
+    const json_t *member = json_object_get(object, key);
+    if (!json_is_number(member)) return lacks(name, key, "a number", err);
+    *value = json_number_value(member);
+    return OK;
+}
+
+enum code json_get_object(json_t **value, const json_t *object, const char *key, const char *name,
+                          struct err *err)
+{
+    *value = json_object_get(object, key);
+    return json_is_object(*value) ? OK : lacks(name, key, "an object", err);
+}
+
+enum code json_get_array(json_t **value, const json_t *object, const char *key, const char *name,
+                         struct err *err)
+{
+    *value = json_object_get(object, key);
+    return json_is_array(*value) ? OK : lacks(name, key, "a list", err);
+}
+
+enum code json_get_digest(struct digest *digest, const json_t *object, const char *key,
+                          const char *name, struct err *err)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return digest_parse(digest, text) ? OK : lacks(name, key, "a digest", err);
+}

@@ -1,0 +1,95 @@
+/* Devices: memory, and one way to run each op.
+ *
+ * `ref` is the law: plain loops in f64 with inputs and outputs rounded to the dtype, and the
+ * magnitude sum of every output on request. `cpu` is fast (oneDNN, OpenMP, own vector code chosen at
+ * run time). `cuda` is a module of its own.
+ *
+ * An op's life: layout (which opaque layouts are wanted) -> prepare (shapes known: choose the
+ * algorithm, build primitives, state the workspace) -> run (no allocation) -> release. */
+#ifndef PAWL_KERNELS_DEVICE_H
+#define PAWL_KERNELS_DEVICE_H
+
+#include "base/arena.h"
+#include "kernels/op.h"
+
+struct device;
+
+/* One op with its shapes and, from bind on, its memory. */
+struct op_call {
+    enum op_kind op;
+    const union op_attr *attr;
+    int ins, outs;             /* absent optional ones have data == NULL and rank -1 */
+    struct tensor in[OP_INS];
+    struct tensor out[OP_OUTS];
+    uint32_t accumulate;       /* bit i: add to output i */
+    struct step_block *block;  /* may be NULL where the row does not read it */
+    double *magnitude[OP_OUTS]; /* ref only: room for Σ|terms| per output element, or NULL */
+
+    /* filled by prepare */
+    size_t workspace_bytes;
+    const char *algorithm;     /* what was chosen, for `plan` ("onednn:jit:avx512_core", "own:avx2") */
+    void *state;               /* the device's own; arena or library objects that release frees */
+
+    void *workspace;           /* bound by the program; at least workspace_bytes, 128-byte aligned */
+};
+
+static inline bool call_has_in(const struct op_call *call, int i)
+{
+    return i < call->ins && call->in[i].shape.rank >= 0;
+}
+
+static inline bool call_has_out(const struct op_call *call, int i)
+{
+    return i < call->outs && call->out[i].shape.rank >= 0;
+}
+
+/* What a device wants for one call: opaque layouts (0: canonical) and their bytes. */
+struct call_layouts {
+    uint32_t in[OP_INS], out[OP_OUTS];
+    uint64_t in_bytes[OP_INS], out_bytes[OP_OUTS];
+};
+
+struct kernel {
+    /* Whether this call (dtypes, attributes, shapes) can run; NULL: whatever the row allows. */
+    bool (*supports)(const struct device *device, const struct op_call *call);
+    /* Opaque layouts wanted; NULL: canonical everywhere. `wanted` comes zeroed. */
+    enum code (*layout)(struct device *device, const struct op_call *call,
+                        struct call_layouts *wanted, struct err *err);
+    /* NULL: nothing to prepare. Must set workspace_bytes and algorithm. */
+    enum code (*prepare)(struct device *device, struct op_call *call, struct err *err);
+    enum code (*run)(struct device *device, struct op_call *call, struct err *err);
+    void (*release)(struct device *device, struct op_call *call);
+};
+
+struct device {
+    const char *name;       /* "ref", "cpu", "cuda" */
+    char description[160];  /* instruction set, libraries and versions: recorded in manifests */
+    int threads;            /* worker threads that a run may use */
+    uint32_t fast_dtypes;   /* bits of dtypes that hardware computes quickly */
+    const struct kernel *kernels; /* [OP_COUNT]; run == NULL: the op is not there */
+    enum code (*alloc)(struct device *device, void **memory, size_t size, const char *what,
+                       struct err *err);
+    void (*free)(struct device *device, void *memory);
+    enum code (*copy_in)(struct device *device, void *to, const void *from, size_t size,
+                         struct err *err);
+    enum code (*copy_out)(struct device *device, void *to, const void *from, size_t size,
+                          struct err *err);
+    void (*close)(struct device *device);
+    void *state;
+};
+
+/* Opens a device by name with this many threads (0: all that the process may run on). The thread
+ * count is fixed for everything prepared on it. USAGE for an unknown name, with the known ones. */
+enum code device_open(struct device *device, const char *name, int threads, struct err *err);
+void device_close(struct device *device);
+
+/* The same life for any device: checks, then the kernel's own function. */
+bool device_supports(const struct device *device, const struct op_call *call);
+enum code call_prepare(struct device *device, struct op_call *call, struct err *err);
+enum code call_run(struct device *device, struct op_call *call, struct err *err);
+void call_release(struct device *device, struct op_call *call);
+
+/* Processors that this process may run on. */
+int device_processors(void);
+
+#endif
