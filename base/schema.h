@@ -44,20 +44,20 @@ struct field {
     const char *key;
     enum field_type type;
     bool required;
-    bool infinite;          /* FIELD_REAL: inf is allowed */
-    bool nonempty;          /* FIELD_LIST: at least one item */
-    bool low_open;          /* the lower end of the range is excluded */
-    double low, high;       /* allowed range, both ends included; both 0: no range */
-    const char *unit;       /* of a bare number: "ep", "st", "s", "B"; for help otherwise */
-    const char *fallback;   /* default as YAML text; NULL: absent when not written */
-    const char *since;      /* version that introduced it, e.g. "0.1" */
-    const char *help;       /* one sentence */
-    const char *example;    /* a value as YAML text */
+    bool infinite;        /* FIELD_REAL: inf is allowed */
+    bool nonempty;        /* FIELD_LIST: at least one item */
+    bool low_open;        /* the lower end of the range is excluded */
+    double low, high;     /* allowed range, both ends included; both 0: no range */
+    const char *unit;     /* of a bare number: "ep", "st", "s", "B"; for help otherwise */
+    const char *fallback; /* default as YAML text; NULL: absent when not written */
+    const char *since;    /* version that introduced it, e.g. "0.1" */
+    const char *help;     /* one sentence */
+    const char *example;  /* a value as YAML text */
     enum affects affects;
-    const char *const *words;      /* FIELD_WORD: NULL-terminated */
-    const struct field *fields;    /* FIELD_MAP */
-    const struct field *item;      /* FIELD_LIST: one row (its key is ignored) */
-    const struct choice *choices;  /* FIELD_CHOICE: ends with a zeroed row */
+    const char *const *words;     /* FIELD_WORD: NULL-terminated */
+    const struct field *fields;   /* FIELD_MAP */
+    const struct field *item;     /* FIELD_LIST: one row (its key is ignored) */
+    const struct choice *choices; /* FIELD_CHOICE: ends with a zeroed row */
 };
 
 /* One alternative of a choice. `fields` NULL: it takes no options. */
@@ -147,13 +147,13 @@ bool schema_explain(const struct kind *kind, const char *path, struct str *out,
  * checked types, so a mismatch here is a bug. node_at gives NULL for what is absent. */
 const struct node *node_at(const struct node *node, const char *path);
 bool node_has(const struct node *node, const char *path);
-int64_t node_int(const struct node *node, const char *path);   /* FIELD_INT, FIELD_BYTES */
-double node_real(const struct node *node, const char *path);   /* FIELD_REAL, _TIME, _INT */
+int64_t node_int(const struct node *node, const char *path); /* FIELD_INT, FIELD_BYTES */
+double node_real(const struct node *node, const char *path); /* FIELD_REAL, _TIME, _INT */
 bool node_bool(const struct node *node, const char *path);
 const char *node_text(const struct node *node, const char *path);
 /* A path relative to the file that states it, joined so that it can be opened from here. */
 const char *node_path(struct arena *arena, const struct node *node, const char *path);
-size_t node_count(const struct node *node, const char *path);  /* items of a list; 0 when absent */
+size_t node_count(const struct node *node, const char *path); /* items of a list; 0 when absent */
 /* A choice: its name, and its options map (never NULL; empty for an alternative without options).
  * `path` NULL means the node itself. */
 const char *node_choice(const struct node *node, const char *path);

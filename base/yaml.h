@@ -24,12 +24,12 @@ enum node_kind { NODE_SCALAR, NODE_MAP, NODE_LIST };
 /* One value. Children of a map carry their key. Arena-owned, immutable once loaded. */
 struct node {
     enum node_kind kind;
-    const char *key;     /* in a map: the key; otherwise NULL */
-    struct mark key_mark; /* where the key stands */
-    struct mark mark;     /* where the value stands */
-    const char *text;    /* scalar text; NULL for maps and lists */
-    bool quoted;         /* 'text' or "text": never a number, boolean or null */
-    bool is_default;     /* filled in from a table, not written by anyone */
+    const char *key;       /* in a map: the key; otherwise NULL */
+    struct mark key_mark;  /* where the key stands */
+    struct mark mark;      /* where the value stands */
+    const char *text;      /* scalar text; NULL for maps and lists */
+    bool quoted;           /* 'text' or "text": never a number, boolean or null */
+    bool is_default;       /* filled in from a table, not written by anyone */
     const char *overrides; /* "set in base.yaml:12" of the value that this one replaced, or NULL */
     struct node *first, *next; /* children, siblings */
     size_t count;              /* number of children */

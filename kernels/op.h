@@ -170,7 +170,7 @@ union op_attr {
         const struct segments *segments;
         float momentum, beta1, beta2, eps, weight_decay;
         bool nesterov;
-        float decay;     /* EMA: ema = decay * ema + (1 - decay) * value */
+        float decay;                 /* EMA: ema = decay * ema + (1 - decay) * value */
         float clip_norm, clip_value; /* GRAD_NORM: 0 means none; result goes to the step block */
     } optimizer;
 };
@@ -179,16 +179,16 @@ union op_attr {
  * a captured step needs no new arguments. One per program, on the device. */
 struct step_block {
     uint64_t seed;
-    int64_t step;          /* optimizer step, from 0 */
-    int64_t micro_step;    /* within the step */
+    int64_t step;           /* optimizer step, from 0 */
+    int64_t micro_step;     /* within the step */
     int64_t optimizer_time; /* updates made; not advanced on a skipped step */
-    float rate;            /* learning rate of this step */
+    float rate;             /* learning rate of this step */
     float loss_scale;
     float gradient_scale; /* written by GRAD_NORM: unscale, true / nominal count, clip, in one */
     uint32_t skip;        /* written by GRAD_NORM: 1 when the norm is not finite */
     double gradient_norm; /* written by GRAD_NORM: before clipping */
     double loss_sum, weight_sum; /* LOSS_SUM adds; zeroed when micro_step is 0 */
-    int64_t valid_rows;   /* rows of the batch that are real; the rest is padding (weight 0) */
+    int64_t valid_rows; /* rows of the batch that are real; the rest is padding (weight 0) */
 };
 
 /* Where a value of a gradient node comes from, relative to the forward node. */
@@ -199,9 +199,18 @@ struct gradient_value {
     int index;
 };
 
-#define G_IN(i)   { FROM_IN, (i) }
-#define G_OUT(i)  { FROM_OUT, (i) }
-#define G_GRAD(i) { FROM_GRAD, (i) }
+#define G_IN(i)                                                                                    \
+    {                                                                                              \
+        FROM_IN, (i)                                                                               \
+    }
+#define G_OUT(i)                                                                                   \
+    {                                                                                              \
+        FROM_OUT, (i)                                                                              \
+    }
+#define G_GRAD(i)                                                                                  \
+    {                                                                                              \
+        FROM_GRAD, (i)                                                                             \
+    }
 
 /* One node that backward emits. With `op` OP_COUNT nothing runs: the gradient *is* in[0]. The node
  * keeps the forward node's attributes. out[j] is the gradient of forward input out[j] (-1: none);
@@ -222,9 +231,9 @@ struct tolerance {
 
 struct op {
     const char *name;
-    int ins, optional_ins;   /* most inputs; how many of the last may be absent */
+    int ins, optional_ins; /* most inputs; how many of the last may be absent */
     int outs, optional_outs;
-    bool variadic;           /* CONCAT: 1..OP_INS inputs; SPLIT: 1..OP_OUTS outputs */
+    bool variadic; /* CONCAT: 1..OP_INS inputs; SPLIT: 1..OP_OUTS outputs */
 
     /* Output shapes and dtypes from inputs; reports USAGE with both shapes in the message. Backward
      * ops have none: their outputs take the shape of what they are gradients of. */
@@ -233,23 +242,23 @@ struct op {
 
     struct gradient backward[OP_GRADIENTS]; /* ends with !present */
 
-    bool view;             /* output 0 is input 0 under another shape */
-    bool in_place;         /* output 0 may overwrite input 0 */
-    uint32_t updates;      /* bit i: input i is read and written (running statistics, parameters) */
-    uint32_t accumulates;  /* bit i: output i can be added to what is there (beta = 1) */
-    bool random;           /* reads seed and step from the block and ordinals from an input */
-    bool couples_rows;     /* a row's result depends on other rows of the batch */
-    bool reads_block;      /* needs the step block */
-    bool reference_only;   /* exists on `ref` alone so far */
+    bool view;            /* output 0 is input 0 under another shape */
+    bool in_place;        /* output 0 may overwrite input 0 */
+    uint32_t updates;     /* bit i: input i is read and written (running statistics, parameters) */
+    uint32_t accumulates; /* bit i: output i can be added to what is there (beta = 1) */
+    bool random;          /* reads seed and step from the block and ordinals from an input */
+    bool couples_rows;    /* a row's result depends on other rows of the batch */
+    bool reads_block;     /* needs the step block */
+    bool reference_only;  /* exists on `ref` alone so far */
 
     /* Floating-point operations, and bytes moved beyond reading inputs and writing outputs once
      * (NULL: none). */
     double (*flops)(const union op_attr *attr, const struct tensor *in, int ins,
                     const struct tensor *out, int outs);
 
-    uint32_t dtypes;       /* bits of the dtypes that input 0 may have */
+    uint32_t dtypes; /* bits of the dtypes that input 0 may have */
     struct tolerance tolerance;
-    const char *help;      /* one line: what it computes, with its inputs and outputs */
+    const char *help; /* one line: what it computes, with its inputs and outputs */
 };
 
 extern const struct op ops[OP_COUNT];
