@@ -67,6 +67,7 @@ struct choice {
     const struct field *fields;
     /* A shorthand: `{NAME: value}` with a scalar or list stands for `{NAME: {shorthand: value}}`. */
     const char *shorthand;
+    const void *detail; /* the owning room's part of the row (how to build a layer, ...) */
 };
 
 /* A kind of document: "experiment/1" and the table of its top-level keys ("pawl" not among them). */
@@ -129,6 +130,8 @@ enum code document_load(struct document *document, struct arena *arena, const ch
 json_t *document_values(const struct document *document, enum affects what);
 /* All effective values, whatever they affect. New reference. */
 json_t *document_json(const struct document *document);
+/* The same for one node of an effective tree. New reference. */
+json_t *node_json(const struct node *node);
 /* SHA-256 of document_values(AFFECTS_MATH): the configuration digest. */
 struct digest document_digest(const struct document *document);
 
@@ -157,6 +160,8 @@ size_t node_count(const struct node *node, const char *path); /* items of a list
 /* A choice: its name, and its options map (never NULL; empty for an alternative without options).
  * `path` NULL means the node itself. */
 const char *node_choice(const struct node *node, const char *path);
+/* The row of a choice by name; NULL when there is none. */
+const struct choice *choice_find(const struct choice *choices, const char *name);
 const struct node *node_options(const struct node *node, const char *path);
 
 struct span {
