@@ -21,9 +21,10 @@ struct op_call {
     int ins, outs; /* absent optional ones have data == NULL and rank -1 */
     struct tensor in[OP_INS];
     struct tensor out[OP_OUTS];
-    uint32_t accumulate;        /* bit i: add to output i */
-    struct step_block *block;   /* may be NULL where the row does not read it */
-    double *magnitude[OP_OUTS]; /* ref only: room for Σ|terms| per output element, or NULL */
+    uint32_t accumulate;          /* bit i: add to output i */
+    struct step_block *block;     /* may be NULL where the row does not read it */
+    double *magnitude[OP_OUTS];   /* ref only: room for Σ|terms| per output element, or NULL */
+    double *in_magnitude[OP_INS]; /* ref only: the same for inputs that the op updates */
 
     /* filled by prepare */
     size_t workspace_bytes;
