@@ -132,8 +132,9 @@ static enum code build_input(struct builder *builder, const json_t *model,
                                  &SHAPE(builder->opts->batch));
     const json_t *normalize = json_object_get(model, "normalize");
     int64_t channels = batch.dim[batch.rank - 1];
-    struct op_node node = { .op = OP_NORMALIZE, .in = { graph->input }, .ins = 3,
-                            .layer = "normalize" };
+    struct op_node node = {
+        .op = OP_NORMALIZE, .in = { graph->input }, .ins = 3, .layer = "normalize"
+    };
     node.in[1] = constant(graph, "normalize.scale", json_object_get(normalize, "scale"), channels,
                           1);
     node.in[2] = constant(graph, "normalize.shift", json_object_get(normalize, "shift"), channels,
@@ -199,8 +200,9 @@ static enum code build_loss(struct builder *builder, const json_t *loss, const s
     graph->target = losses[row].classification
                         ? graph_value(graph, "label", ROLE_INPUT, DTYPE_I32, &labels)
                         : graph_value(graph, "target", ROLE_INPUT, DTYPE_F32, &targets);
-    struct op_node node = { .op = losses[row].op, .in = { graph->output, graph->target },
-                            .ins = 2, .layer = "loss" };
+    struct op_node node = {
+        .op = losses[row].op, .in = { graph->output, graph->target }, .ins = 2, .layer = "loss"
+    };
     node.attr.loss.smoothing = option_real(options, "label_smoothing");
     node.attr.loss.delta = json_object_get(options, "delta") ? option_real(options, "delta") : 1;
     node.attr.loss.nominal = builder->opts->nominal ? builder->opts->nominal : batch;
@@ -231,8 +233,10 @@ enum code model_build(struct graph *graph, const json_t *model, const struct bui
     const struct shape *got = &graph->values[value].shape;
     if (got->rank != 2 || got->dim[1] != io.outputs) {
         char text[SHAPE_TEXT];
-        err_set(err, CONFIG, "cannot build the model: the last layer gives %s, but the data needs "
-                "[batch, %lld]", shape_text(got, text), (long long)io.outputs);
+        err_set(err, CONFIG,
+                "cannot build the model: the last layer gives %s, but the data needs "
+                "[batch, %lld]",
+                shape_text(got, text), (long long)io.outputs);
         err_hint(err, "End the layers with dense: {units: %lld}.", (long long)io.outputs);
         if (opts->layers)
             err_at(err, opts->layers->mark.file, opts->layers->mark.line,

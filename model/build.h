@@ -23,7 +23,7 @@ struct model_facts {
     struct shape input;     /* one row */
     const char *column;     /* of the input */
     bool classification;
-    int64_t outputs;        /* classes, or regression targets */
+    int64_t outputs;                /* classes, or regression targets */
     const char *const *class_names; /* `outputs` of them, or NULL */
     const double *mean, *deviation; /* `constants` each, in raw units; NULL: none */
     size_t constants;
@@ -31,17 +31,17 @@ struct model_facts {
 
 /* Makes model/1 (new reference) from the effective `model` node. Presets are written out as layers.
  * A preset whose class count contradicts the data is CONFIG with position. */
-enum code model_describe(json_t **model, const struct node *section, const struct model_facts *facts,
-                         struct err *err);
+enum code model_describe(json_t **model, const struct node *section,
+                         const struct model_facts *facts, struct err *err);
 
 struct build_opts {
     int64_t batch;
-    bool training;            /* batch statistics, dropout, augmentation */
-    const json_t *augment;    /* effective list of augment choices, or NULL */
-    bool loss;                /* append the loss of model.json */
-    int64_t nominal;          /* examples in a whole step; 0: batch */
+    bool training;              /* batch statistics, dropout, augmentation */
+    const json_t *augment;      /* effective list of augment choices, or NULL */
+    bool loss;                  /* append the loss of model.json */
+    int64_t nominal;            /* examples in a whole step; 0: batch */
     const float *class_weights; /* one per class, kept by the caller; NULL: none */
-    const struct node *layers;  /* the YAML list that the layers came from, for positions; or NULL */
+    const struct node *layers; /* the YAML list that the layers came from, for positions; or NULL */
 };
 
 /* Builds the forward graph (and the loss). Fails with CONFIG (a mismatch: layer, both shapes, line) or

@@ -9,78 +9,136 @@
 static const char *const normalize_words[] = { "dataset", "none", NULL };
 
 static const struct field input_fields[] = {
-    { .key = "normalize", .type = FIELD_WORD, .words = normalize_words, .fallback = "dataset",
-      .since = "0.1", .help = "'dataset' subtracts the mean and divides by the deviation that the "
-      "dataset's manifest gives, and stores both with the model.", .example = "dataset" },
+    { .key = "normalize",
+      .type = FIELD_WORD,
+      .words = normalize_words,
+      .fallback = "dataset",
+      .since = "0.1",
+      .help = "'dataset' subtracts the mean and divides by the deviation that the "
+              "dataset's manifest gives, and stores both with the model.",
+      .example = "dataset" },
     { 0 },
 };
 
 static const struct field layer_item = { .type = FIELD_CHOICE, .choices = layer_choices };
 
 static const struct field smoothing_fields[] = {
-    { .key = "label_smoothing", .type = FIELD_REAL, .low = 0, .high = 0.9, .fallback = "0",
-      .since = "0.1", .help = "Share of the target that is spread over all classes.",
+    { .key = "label_smoothing",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 0.9,
+      .fallback = "0",
+      .since = "0.1",
+      .help = "Share of the target that is spread over all classes.",
       .example = "0.1" },
-    { .key = "balance", .type = FIELD_BOOL, .fallback = "false", .since = "0.1",
+    { .key = "balance",
+      .type = FIELD_BOOL,
+      .fallback = "false",
+      .since = "0.1",
       .help = "Weights each class by the inverse of its share in the training split.",
       .example = "true" },
     { 0 },
 };
 
 static const struct field huber_fields[] = {
-    { .key = "delta", .type = FIELD_REAL, .low = 0, .low_open = true, .high = 1e9, .fallback = "1",
-      .since = "0.1", .help = "Where the loss goes over from squared to absolute.",
+    { .key = "delta",
+      .type = FIELD_REAL,
+      .low = 0,
+      .low_open = true,
+      .high = 1e9,
+      .fallback = "1",
+      .since = "0.1",
+      .help = "Where the loss goes over from squared to absolute.",
       .example = "0.5" },
     { 0 },
 };
 
 const struct choice loss_choices[] = {
-    { .name = "cross_entropy", .help = "Softmax and cross-entropy over the classes.",
+    { .name = "cross_entropy",
+      .help = "Softmax and cross-entropy over the classes.",
       .fields = smoothing_fields },
     { .name = "mse", .help = "Squared error." },
-    { .name = "huber", .help = "Squared near zero, absolute farther out.",
-      .fields = huber_fields },
+    { .name = "huber", .help = "Squared near zero, absolute farther out.", .fields = huber_fields },
     { .name = "bce", .help = "Sigmoid and binary cross-entropy per output." },
     { 0 },
 };
 
 static const struct field flip_fields[] = {
-    { .key = "direction", .type = FIELD_WORD, .words = (const char *const[]){ "horizontal", NULL },
-      .fallback = "horizontal", .since = "0.1", .help = "Which way to mirror.",
+    { .key = "direction",
+      .type = FIELD_WORD,
+      .words = (const char *const[]){ "horizontal", NULL },
+      .fallback = "horizontal",
+      .since = "0.1",
+      .help = "Which way to mirror.",
       .example = "horizontal" },
-    { .key = "probability", .type = FIELD_REAL, .low = 0, .high = 1, .fallback = "0.5",
-      .since = "0.1", .help = "Share of the rows that are mirrored.", .example = "0.5" },
+    { .key = "probability",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 1,
+      .fallback = "0.5",
+      .since = "0.1",
+      .help = "Share of the rows that are mirrored.",
+      .example = "0.5" },
     { 0 },
 };
 
 static const struct field crop_fields[] = {
-    { .key = "pad", .type = FIELD_INT, .low = 1, .high = 64, .fallback = "4", .since = "0.1",
+    { .key = "pad",
+      .type = FIELD_INT,
+      .low = 1,
+      .high = 64,
+      .fallback = "4",
+      .since = "0.1",
       .help = "Zeros added on each side before a random window of the old size is taken.",
       .example = "4" },
     { 0 },
 };
 
 const struct choice augment_choices[] = {
-    { .name = "flip", .help = "Mirrors rows at random.", .fields = flip_fields,
+    { .name = "flip",
+      .help = "Mirrors rows at random.",
+      .fields = flip_fields,
       .shorthand = "direction" },
-    { .name = "padded_crop", .help = "Shifts rows at random.", .fields = crop_fields,
+    { .name = "padded_crop",
+      .help = "Shifts rows at random.",
+      .fields = crop_fields,
       .shorthand = "pad" },
     { 0 },
 };
 
 const struct field model_fields[] = {
-    { .key = "input", .type = FIELD_MAP, .fields = input_fields, .since = "0.1",
-      .help = "How raw rows enter the model.", .example = "{normalize: dataset}" },
-    { .key = "layers", .type = FIELD_LIST, .item = &layer_item, .nonempty = true, .since = "0.1",
+    { .key = "input",
+      .type = FIELD_MAP,
+      .fields = input_fields,
+      .since = "0.1",
+      .help = "How raw rows enter the model.",
+      .example = "{normalize: dataset}" },
+    { .key = "layers",
+      .type = FIELD_LIST,
+      .item = &layer_item,
+      .nonempty = true,
+      .since = "0.1",
       .help = "The layers in their order; or give a preset.",
       .example = "[flatten, {dense: {units: 10}}]" },
-    { .key = "preset", .type = FIELD_CHOICE, .choices = preset_choices, .since = "0.1",
-      .help = "A known architecture, written out as layers.", .example = "resnet18" },
-    { .key = "init", .type = FIELD_TEXT, .since = "0.1",
+    { .key = "preset",
+      .type = FIELD_CHOICE,
+      .choices = preset_choices,
+      .since = "0.1",
+      .help = "A known architecture, written out as layers.",
+      .example = "resnet18" },
+    { .key = "init",
+      .type = FIELD_TEXT,
+      .since = "0.1",
       .help = "Warm start: a run, checkpoint or version whose weights are taken where name and "
-      "shape agree.", .example = "runs/fashion-cnn" },
-    { .key = "loss", .type = FIELD_CHOICE, .choices = loss_choices, .fallback = "cross_entropy",
-      .since = "0.1", .help = "What training makes small.", .example = "cross_entropy" },
+              "shape agree.",
+      .example = "runs/fashion-cnn" },
+    { .key = "loss",
+      .type = FIELD_CHOICE,
+      .choices = loss_choices,
+      .fallback = "cross_entropy",
+      .since = "0.1",
+      .help = "What training makes small.",
+      .example = "cross_entropy" },
     { 0 },
 };
 
@@ -98,9 +156,11 @@ static enum code describe_layers(json_t **layers, const struct node *section,
     if (list && preset) return refuse_at(preset, err, "cannot use both 'layers' and 'preset'");
     if (!list && !preset)
         return refuse_at(section, err, "cannot build a model without 'layers' or 'preset'");
-    if (list) *layers = node_json(list);
-    else *layers = preset_layers(node_choice(preset, NULL), node_options(preset, NULL),
-                                 facts->outputs);
+    if (list)
+        *layers = node_json(list);
+    else
+        *layers = preset_layers(node_choice(preset, NULL), node_options(preset, NULL),
+                                facts->outputs);
     return OK;
 }
 
@@ -137,8 +197,8 @@ enum code model_describe(json_t **model, const struct node *section,
         for (int64_t c = 0; c < facts->outputs; c++) {
             char number[24];
             snprintf(number, sizeof number, "%lld", (long long)c);
-            json_array_append_new(names, json_string(facts->class_names ? facts->class_names[c]
-                                                                        : number));
+            json_array_append_new(names,
+                                  json_string(facts->class_names ? facts->class_names[c] : number));
         }
         json_object_set_new(made, "classes", names);
     }

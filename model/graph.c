@@ -49,9 +49,8 @@ int graph_parameter(struct graph *graph, const struct parameter *parameter)
     int index = graph->parameter_count++;
     graph->parameters[index] = *parameter;
     graph->parameters[index].name = arena_copy(graph->arena, parameter->name);
-    int value = graph_value(graph, parameter->name,
-                            parameter->state ? ROLE_STATE : ROLE_PARAMETER, DTYPE_F32,
-                            &parameter->shape);
+    int value = graph_value(graph, parameter->name, parameter->state ? ROLE_STATE : ROLE_PARAMETER,
+                            DTYPE_F32, &parameter->shape);
     graph->values[value].parameter = index;
     return value;
 }
@@ -68,8 +67,10 @@ enum code graph_emit(struct graph *graph, struct op_node *node, const char *suff
 {
     struct tensor in[OP_INS], out[OP_OUTS] = { 0 };
     for (int i = 0; i < node->ins; i++) {
-        if (node->in[i] == NO_VALUE) in[i] = (struct tensor){ .shape.rank = -1 };
-        else in[i] = value_tensor(&graph->values[node->in[i]]);
+        if (node->in[i] == NO_VALUE)
+            in[i] = (struct tensor){ .shape.rank = -1 };
+        else
+            in[i] = value_tensor(&graph->values[node->in[i]]);
     }
     int outs = node->outs;
     TRY(op_infer(node->op, &node->attr, in, node->ins, out, &outs, err));
@@ -153,11 +154,15 @@ void graph_call(const struct graph *graph, const struct op_node *node, struct op
                               .outs = node->outs,
                               .accumulate = node->accumulate };
     for (int i = 0; i < node->ins; i++) {
-        if (node->in[i] == NO_VALUE) call->in[i].shape.rank = -1;
-        else call->in[i] = value_tensor(&graph->values[node->in[i]]);
+        if (node->in[i] == NO_VALUE)
+            call->in[i].shape.rank = -1;
+        else
+            call->in[i] = value_tensor(&graph->values[node->in[i]]);
     }
     for (int i = 0; i < node->outs; i++) {
-        if (node->out[i] == NO_VALUE) call->out[i].shape.rank = -1;
-        else call->out[i] = value_tensor(&graph->values[node->out[i]]);
+        if (node->out[i] == NO_VALUE)
+            call->out[i].shape.rank = -1;
+        else
+            call->out[i] = value_tensor(&graph->values[node->out[i]]);
     }
 }

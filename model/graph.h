@@ -10,14 +10,14 @@
 #include "kernels/op.h"
 
 enum value_role {
-    ROLE_INPUT,      /* given for every run: rows, targets, ordinals */
-    ROLE_CONSTANT,   /* given once: normalisation, class weights */
-    ROLE_PARAMETER,  /* trained; lives in params */
-    ROLE_STATE,      /* running statistics; lives in params */
-    ROLE_ACTIVATION, /* computed; lives in the program's arena */
-    ROLE_GRADIENT,   /* of an activation: like an activation, counted apart */
+    ROLE_INPUT,              /* given for every run: rows, targets, ordinals */
+    ROLE_CONSTANT,           /* given once: normalisation, class weights */
+    ROLE_PARAMETER,          /* trained; lives in params */
+    ROLE_STATE,              /* running statistics; lives in params */
+    ROLE_ACTIVATION,         /* computed; lives in the program's arena */
+    ROLE_GRADIENT,           /* of an activation: like an activation, counted apart */
     ROLE_PARAMETER_GRADIENT, /* lives in params' gradient arena */
-    ROLE_ARENA,      /* a whole arena of params, for the optimizer */
+    ROLE_ARENA,              /* a whole arena of params, for the optimizer */
     ROLE_COUNT
 };
 
@@ -28,20 +28,20 @@ struct value {
     enum value_role role;
     enum dtype dtype;
     struct shape shape;
-    uint32_t layout;  /* 0: canonical */
-    uint64_t bytes;   /* with an opaque layout: what the device said; 0: by shape */
-    int alias;        /* NO_VALUE, or the value whose memory this one shares (views, in place) */
-    int parameter;    /* PARAMETER, STATE, PARAMETER_GRADIENT, ARENA: index into params, else -1 */
+    uint32_t layout; /* 0: canonical */
+    uint64_t bytes;  /* with an opaque layout: what the device said; 0: by shape */
+    int alias;       /* NO_VALUE, or the value whose memory this one shares (views, in place) */
+    int parameter;   /* PARAMETER, STATE, PARAMETER_GRADIENT, ARENA: index into params, else -1 */
     const void *constant; /* CONSTANT: host bytes */
 };
 
 struct op_node {
     enum op_kind op;
     union op_attr attr;
-    int in[OP_INS], ins;    /* NO_VALUE where an optional one is absent */
+    int in[OP_INS], ins; /* NO_VALUE where an optional one is absent */
     int out[OP_OUTS], outs;
-    uint32_t accumulate;    /* bit i: output i is added to */
-    const char *layer;      /* "conv_1": whose node this is */
+    uint32_t accumulate; /* bit i: output i is added to */
+    const char *layer;   /* "conv_1": whose node this is */
     bool backward;
 };
 
@@ -51,8 +51,8 @@ enum initializer { INIT_ZERO, INIT_ONE, INIT_HE_NORMAL, INIT_GLOROT_UNIFORM, INI
 struct parameter {
     const char *name; /* "conv_1.weight" */
     struct shape shape;
-    bool state;       /* running statistic: not trained */
-    bool decay;       /* decoupled weight decay applies by default (not on biases and norms) */
+    bool state; /* running statistic: not trained */
+    bool decay; /* decoupled weight decay applies by default (not on biases and norms) */
     enum initializer init;
     double fan_in, fan_out; /* for the initialisers */
     double scale;           /* INIT_NORMAL: standard deviation */
@@ -68,9 +68,9 @@ struct graph {
     int parameter_count, parameter_room;
 
     /* Named ends; NO_VALUE where there is none. */
-    int input, target, ordinal;  /* what a batch brings */
-    int output;                  /* logits or predictions */
-    int loss, weight;            /* [N] each, with a loss */
+    int input, target, ordinal; /* what a batch brings */
+    int output;                 /* logits or predictions */
+    int loss, weight;           /* [N] each, with a loss */
 };
 
 /* Prepares an empty graph whose memory is the arena's. */
@@ -89,7 +89,8 @@ int graph_node(struct graph *graph, const struct op_node *node);
 /* Appends a node and makes its output values by the op's shape rule (role ACTIVATION, named
  * "<layer>.<suffix>"). node->out and outs are filled; absent optional outputs are not made when
  * `outs` is given non-zero and smaller. Fails with USAGE as the shape rule does. */
-enum code graph_emit(struct graph *graph, struct op_node *node, const char *suffix, struct err *err);
+enum code graph_emit(struct graph *graph, struct op_node *node, const char *suffix,
+                     struct err *err);
 
 /* The tensor description (no data) of a value. */
 struct tensor value_tensor(const struct value *value);

@@ -12,9 +12,9 @@ enum { LAYER_KINDS = 32 };
 struct builder {
     struct graph *graph;
     const struct build_opts *opts;
-    int numbers[LAYER_KINDS];   /* layers of each kind so far, for names like "conv_2" */
+    int numbers[LAYER_KINDS];    /* layers of each kind so far, for names like "conv_2" */
     const struct node *position; /* of the layer being built, or NULL */
-    bool before_norm;           /* the next layer is a batch_norm: a bias here would be void */
+    bool before_norm;            /* the next layer is a batch_norm: a bias here would be void */
 };
 
 /* Builds one layer: `name` is unique ("conv_2"), `options` is the effective options object. */

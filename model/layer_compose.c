@@ -38,9 +38,10 @@ enum code build_residual(struct builder *builder, const char *name, const json_t
     const struct shape *b = &builder->graph->values[straight].shape;
     if (!shape_equal(a, b)) {
         char left[SHAPE_TEXT], right[SHAPE_TEXT];
-        return layer_refuse(builder, err, "cannot build layer '%s': the branch gives %s but the "
-                            "shortcut %s; give both the same shape", name, shape_text(a, left),
-                            shape_text(b, right));
+        return layer_refuse(builder, err,
+                            "cannot build layer '%s': the branch gives %s but the "
+                            "shortcut %s; give both the same shape",
+                            name, shape_text(a, left), shape_text(b, right));
     }
     struct op_node node = { .op = OP_ADD, .in = { branch, straight }, .ins = 2, .layer = name };
     TRY(layer_emit(builder, &node, "y", err));
@@ -55,8 +56,8 @@ enum code build_parallel(struct builder *builder, const char *name, const json_t
     const struct node *positions = positions_of(builder, "branches"), *here = builder->position;
     size_t count = json_array_size(branches);
     if (count > OP_INS)
-        return layer_refuse(builder, err, "cannot build layer '%s': %zu branches, at most %d",
-                            name, count, OP_INS);
+        return layer_refuse(builder, err, "cannot build layer '%s': %zu branches, at most %d", name,
+                            count, OP_INS);
     struct op_node node = { .op = OP_CONCAT, .ins = (int)count, .layer = name };
     for (size_t i = 0; i < count; i++) {
         const struct node *at = positions ? positions->first : NULL;

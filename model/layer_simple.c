@@ -34,8 +34,10 @@ static enum code emit_pool(struct builder *builder, struct op_node *node, const 
     int size = (int)option_int(options, "size"), stride = (int)option_int(options, "stride");
     int pad = (int)option_int(options, "pad");
     if (pad > size / 2)
-        return layer_refuse(builder, err, "cannot build layer '%s': pad %d is more than half of "
-                            "size %d", node->layer, pad, size);
+        return layer_refuse(builder, err,
+                            "cannot build layer '%s': pad %d is more than half of "
+                            "size %d",
+                            node->layer, pad, size);
     for (int i = 0; i < 2; i++) {
         node->attr.pool.size[i] = size;
         node->attr.pool.stride[i] = stride ? stride : size;
@@ -77,8 +79,10 @@ enum code build_reshape(struct builder *builder, const char *name, const json_t 
 {
     const json_t *dims = json_object_get(options, "shape");
     if (json_array_size(dims) >= TENSOR_DIMS)
-        return layer_refuse(builder, err, "cannot build layer '%s': a row has at most %d "
-                            "dimensions", name, TENSOR_DIMS - 1);
+        return layer_refuse(builder, err,
+                            "cannot build layer '%s': a row has at most %d "
+                            "dimensions",
+                            name, TENSOR_DIMS - 1);
     struct op_node node = { .op = OP_RESHAPE, .in = { in }, .ins = 1, .layer = name };
     struct shape *shape = &node.attr.reshape.shape;
     shape->rank = 1 + (int)json_array_size(dims); /* dim[0] is 0: the batch as it comes */
@@ -102,8 +106,10 @@ enum code build_permute(struct builder *builder, const char *name, const json_t 
         node.attr.permute.order[d + 1] = (int)from;
     }
     if ((int)json_array_size(order) != rank - 1 || seen != (1u << rank) - 1)
-        return layer_refuse(builder, err, "cannot build layer '%s': order must name each of the "
-                            "row's %d dimensions once", name, rank - 1);
+        return layer_refuse(builder, err,
+                            "cannot build layer '%s': order must name each of the "
+                            "row's %d dimensions once",
+                            name, rank - 1);
     TRY(layer_emit(builder, &node, "y", err));
     *out = node.out[0];
     return OK;
@@ -115,8 +121,9 @@ enum code build_dropout(struct builder *builder, const char *name, const json_t 
     *out = in;
     double rate = option_real(options, "rate");
     if (!builder->opts->training || rate <= 0) return OK;
-    struct op_node node = { .op = OP_DROPOUT, .in = { in, builder->graph->ordinal }, .ins = 2,
-                         .layer = name };
+    struct op_node node = {
+        .op = OP_DROPOUT, .in = { in, builder->graph->ordinal }, .ins = 2, .layer = name
+    };
     node.attr.dropout.rate = (float)rate;
     node.attr.dropout.path = rng_hash(name);
     TRY(layer_emit(builder, &node, "y", err));

@@ -9,9 +9,12 @@
 enum { SEGMENT_ALIGN = 32 /* elements: 128 bytes */ };
 
 static const char *const arena_words[ARENA_COUNT] = {
-    [ARENA_VALUE] = "parameters",    [ARENA_GRADIENT] = "gradients",
-    [ARENA_EMA] = "averaged weights", [ARENA_SLOT_0] = "optimizer state",
-    [ARENA_SLOT_1] = "optimizer state", [ARENA_STATE] = "running statistics",
+    [ARENA_VALUE] = "parameters",
+    [ARENA_GRADIENT] = "gradients",
+    [ARENA_EMA] = "averaged weights",
+    [ARENA_SLOT_0] = "optimizer state",
+    [ARENA_SLOT_1] = "optimizer state",
+    [ARENA_STATE] = "running statistics",
     [ARENA_EMA_STATE] = "averaged statistics",
 };
 
@@ -39,8 +42,9 @@ static void lay_out(struct params *params)
             continue;
         }
         params->offset[i] = trained;
-        at[segments++] = (struct segment){ .offset = trained, .count = count,
-                                           .decay = item->decay, .rate = 1, .name = item->name };
+        at[segments++] = (struct segment){
+            .offset = trained, .count = count, .decay = item->decay, .rate = 1, .name = item->name
+        };
         trained += aligned(count);
     }
     params->segments = (struct segments){ .at = at, .count = segments, .size = trained };
@@ -105,11 +109,16 @@ float *params_at(const struct params *params, enum params_arena arena, int index
 static float first_value(const struct parameter *item, uint64_t key, uint64_t element)
 {
     switch (item->init) {
-    case INIT_ZERO: return 0;
-    case INIT_ONE: return 1;
-    case INIT_HE_NORMAL: return (float)(sqrt(2 / item->fan_in) * rng_normal(key, element));
-    case INIT_NORMAL: return (float)(item->scale * rng_normal(key, element));
-    case INIT_GLOROT_UNIFORM: break;
+    case INIT_ZERO:
+        return 0;
+    case INIT_ONE:
+        return 1;
+    case INIT_HE_NORMAL:
+        return (float)(sqrt(2 / item->fan_in) * rng_normal(key, element));
+    case INIT_NORMAL:
+        return (float)(item->scale * rng_normal(key, element));
+    case INIT_GLOROT_UNIFORM:
+        break;
     }
     double limit = sqrt(6 / (item->fan_in + item->fan_out));
     struct philox draw = philox4x32(key, element, 0x676C6F72);
@@ -152,7 +161,8 @@ size_t params_tensors(const struct params *params, enum params_arena arena, stru
     for (int i = 0; i < params->count; i++) {
         const struct parameter *item = &params->items[i];
         if (item->state != holds_states(arena)) continue;
-        (*tensors)[used++] = (struct named_tensor){ .name = item->name, .dtype = DTYPE_F32,
+        (*tensors)[used++] = (struct named_tensor){ .name = item->name,
+                                                    .dtype = DTYPE_F32,
                                                     .shape = item->shape,
                                                     .data = params_at(params, arena, i) };
     }

@@ -26,7 +26,7 @@ struct params {
     struct device *device;
     struct parameter *items; /* as in the graph, in its order */
     int count;
-    int64_t *offset;         /* elements, in the value arenas or (states) in the state arenas */
+    int64_t *offset; /* elements, in the value arenas or (states) in the state arenas */
     struct segments segments;
     int64_t state_size;
     float *memory[ARENA_COUNT]; /* NULL: not asked for */

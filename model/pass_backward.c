@@ -35,12 +35,15 @@ static void mark_wanted(struct backward *b, int input)
 static int resolve(const struct backward *b, const struct op_node *node, struct gradient_value from)
 {
     switch (from.from) {
-    case FROM_IN: return from.index < node->ins ? node->in[from.index] : NO_VALUE;
-    case FROM_OUT: return from.index < node->outs ? node->out[from.index] : NO_VALUE;
+    case FROM_IN:
+        return from.index < node->ins ? node->in[from.index] : NO_VALUE;
+    case FROM_OUT:
+        return from.index < node->outs ? node->out[from.index] : NO_VALUE;
     case FROM_GRAD:
         if (from.index >= node->outs || node->out[from.index] == NO_VALUE) return NO_VALUE;
         return b->gradient[node->out[from.index]];
-    case FROM_NONE: break;
+    case FROM_NONE:
+        break;
     }
     return NO_VALUE;
 }
@@ -58,8 +61,13 @@ static int new_gradient(struct backward *b, int value, enum value_role role)
 /* Emits target = target + part, written over the target. */
 static void emit_sum(struct backward *b, const char *layer, int target, int part)
 {
-    struct op_node add = { .op = OP_ADD, .in = { target, part }, .ins = 2, .out = { target },
-                        .outs = 1, .layer = layer, .backward = true };
+    struct op_node add = { .op = OP_ADD,
+                           .in = { target, part },
+                           .ins = 2,
+                           .out = { target },
+                           .outs = 1,
+                           .layer = layer,
+                           .backward = true };
     graph_node(b->graph, &add);
 }
 
@@ -71,8 +79,13 @@ static void contribute(struct backward *b, const char *layer, int value, int par
         return;
     }
     int sum = new_gradient(b, value, ROLE_GRADIENT);
-    struct op_node add = { .op = OP_ADD, .in = { b->gradient[value], part }, .ins = 2, .out = { sum },
-                        .outs = 1, .layer = layer, .backward = true };
+    struct op_node add = { .op = OP_ADD,
+                           .in = { b->gradient[value], part },
+                           .ins = 2,
+                           .out = { sum },
+                           .outs = 1,
+                           .layer = layer,
+                           .backward = true };
     graph_node(b->graph, &add);
     b->gradient[value] = sum;
 }
@@ -110,8 +123,12 @@ static struct landing place_output(struct backward *b, struct op_node *emitted, 
 /* Emits one recipe for `node` (a copy: the array of nodes grows meanwhile). */
 static void emit(struct backward *b, const struct op_node *node, const struct gradient *recipe)
 {
-    struct op_node made = { .op = recipe->op, .attr = node->attr, .ins = recipe->ins,
-                         .outs = recipe->outs, .layer = node->layer, .backward = true };
+    struct op_node made = { .op = recipe->op,
+                            .attr = node->attr,
+                            .ins = recipe->ins,
+                            .outs = recipe->outs,
+                            .layer = node->layer,
+                            .backward = true };
     bool needs_gradient = false, has_gradient = false, any = false;
     for (int i = 0; i < recipe->ins; i++) {
         made.in[i] = resolve(b, node, recipe->in[i]);
@@ -141,13 +158,16 @@ static void emit(struct backward *b, const struct op_node *node, const struct gr
         int of = recipe->out[j] >= 0 && recipe->out[j] < node->ins ? node->in[recipe->out[j]] : -1;
         if (of >= 0 && (b->wanted[of] || j < needed)) landings[j] = place_output(b, &made, j, of);
     }
+    while (made.outs && made.out[made.outs - 1] == NO_VALUE) made.outs--;
+    while (made.ins && made.in[made.ins - 1] == NO_VALUE) made.ins--;
     if (ops[recipe->op].view) b->graph->values[made.out[0]].alias = made.in[0];
     graph_node(b->graph, &made);
-    for (int j = 0; j < recipe->outs; j++) {
+    for (int j = 0; j < made.outs; j++) {
         if (landings[j].value == NO_VALUE) continue;
         if (b->graph->values[landings[j].value].role == ROLE_PARAMETER)
             emit_sum(b, node->layer, b->gradient[landings[j].value], landings[j].part);
-        else contribute(b, node->layer, landings[j].value, landings[j].part);
+        else
+            contribute(b, node->layer, landings[j].value, landings[j].part);
     }
 }
 
@@ -155,7 +175,8 @@ enum code pass_backward(struct graph *graph, bool accumulate, int *input_gradien
 {
     if (graph->loss == NO_VALUE)
         return err_set(err, USAGE, "cannot compute gradients: the graph has no loss");
-    struct backward b = { .graph = graph, .accumulate = accumulate,
+    struct backward b = { .graph = graph,
+                          .accumulate = accumulate,
                           .forward_values = graph->value_count };
     b.gradient = ARENA_ARRAY(graph->arena, graph->value_count, int);
     b.wanted = ARENA_ARRAY(graph->arena, graph->value_count, bool);

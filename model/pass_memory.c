@@ -116,8 +116,10 @@ void pass_memory(struct graph *graph, const struct op_call *calls, bool no_reuse
         if (!lives_here(value) || value->alias != NO_VALUE || lives[v].born < 0) continue;
         uint64_t bytes = (value_bytes(value) + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN;
         lives[v].bytes = bytes;
-        if (value->role == ROLE_ACTIVATION) plan->activations += bytes;
-        else plan->gradients += bytes;
+        if (value->role == ROLE_ACTIVATION)
+            plan->activations += bytes;
+        else
+            plan->gradients += bytes;
         if (no_reuse) lives[v].born = 0, lives[v].dies = graph->node_count;
         lives[count++] = lives[v]; /* count <= v */
     }

@@ -23,9 +23,14 @@ enum code pass_precision(struct graph *graph, const struct device *device, enum 
  * batch_norm + activation + max_pool, forward and backward. */
 enum code pass_fuse(struct graph *graph, const struct device *device, struct err *err);
 
-/* Folds batch_norm_infer into the convolution or linear before it. Weights are constants of an
- * inference graph, so `folded` receives new bytes for them (arena). */
-enum code pass_fold(struct graph *graph, struct err *err);
+struct params;
+
+/* Folds batch_norm_infer into the convolution or linear before it: new weights and bias, computed in
+ * f64 from those in `params`, become constants of this inference graph. */
+enum code pass_fold(struct graph *graph, const struct params *params, struct err *err);
+
+/* Drops optional outputs that nobody reads (the index of a max_pool without a backward pass). */
+void pass_trim(struct graph *graph);
 
 /* Asks the device for the layouts that each node wants and inserts reorders. */
 enum code pass_layout(struct graph *graph, struct device *device, struct err *err);
@@ -33,9 +38,9 @@ enum code pass_layout(struct graph *graph, struct device *device, struct err *er
 /* Where each value lies: offsets in one arena, by lifetimes. Values with roles that live elsewhere
  * have offset UINT64_MAX. */
 struct memory_plan {
-    uint64_t *offset;         /* per value */
-    uint64_t bytes;           /* of the arena */
-    uint64_t workspace;       /* largest workspace of a node, one for all */
+    uint64_t *offset;                /* per value */
+    uint64_t bytes;                  /* of the arena */
+    uint64_t workspace;              /* largest workspace of a node, one for all */
     uint64_t activations, gradients; /* sums of what would be needed without sharing, for `plan` */
 };
 

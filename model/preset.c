@@ -18,9 +18,9 @@ static void add(json_t *layers, const char *name, json_t *options)
 
 static void add_conv(json_t *layers, json_int_t filters, json_int_t kernel, json_int_t stride)
 {
-    add(layers, "conv", json_pack("{s:I,s:I,s:I,s:s,s:i,s:i,s:s}", "filters", filters, "kernel",
-                                  kernel, "stride", stride, "padding", "same", "dilation", 1,
-                                  "groups", 1, "bias", "auto"));
+    add(layers, "conv",
+        json_pack("{s:I,s:I,s:I,s:s,s:i,s:i,s:s}", "filters", filters, "kernel", kernel, "stride",
+                  stride, "padding", "same", "dilation", 1, "groups", 1, "bias", "auto"));
 }
 
 static void add_norm(json_t *layers)
@@ -103,24 +103,47 @@ static json_t *resnet18(const struct node *options, int64_t outputs)
 }
 
 static const struct field mlp_fields[] = {
-    { .key = "width", .type = FIELD_INT, .low = 1, .high = 1 << 20, .fallback = "64",
-      .since = "0.1", .help = "Units of each hidden layer.", .example = "1024" },
-    { .key = "depth", .type = FIELD_INT, .low = 0, .high = 100, .fallback = "2", .since = "0.1",
-      .help = "Number of hidden layers.", .example = "2" },
+    { .key = "width",
+      .type = FIELD_INT,
+      .low = 1,
+      .high = 1 << 20,
+      .fallback = "64",
+      .since = "0.1",
+      .help = "Units of each hidden layer.",
+      .example = "1024" },
+    { .key = "depth",
+      .type = FIELD_INT,
+      .low = 0,
+      .high = 100,
+      .fallback = "2",
+      .since = "0.1",
+      .help = "Number of hidden layers.",
+      .example = "2" },
     { 0 },
 };
 
 static const struct field cnn_fields[] = {
-    { .key = "width", .type = FIELD_INT, .low = 1, .high = 4096, .fallback = "32", .since = "0.1",
-      .help = "Filters of the first block; later blocks have twice as many.", .example = "32" },
+    { .key = "width",
+      .type = FIELD_INT,
+      .low = 1,
+      .high = 4096,
+      .fallback = "32",
+      .since = "0.1",
+      .help = "Filters of the first block; later blocks have twice as many.",
+      .example = "32" },
     { 0 },
 };
 
 static const char *const stem_words[] = { "small", "large", NULL };
 
 static const struct field resnet_fields[] = {
-    { .key = "stem", .type = FIELD_WORD, .words = stem_words, .fallback = "small", .since = "0.1",
-      .help = "'small' for images of about 32 pixels, 'large' for 224.", .example = "large" },
+    { .key = "stem",
+      .type = FIELD_WORD,
+      .words = stem_words,
+      .fallback = "small",
+      .since = "0.1",
+      .help = "'small' for images of about 32 pixels, 'large' for 224.",
+      .example = "large" },
     { 0 },
 };
 
@@ -131,11 +154,18 @@ struct preset {
 #define PRESET(function) (&(const struct preset){ .write = (function) })
 
 const struct choice preset_choices[] = {
-    { .name = "mlp", .help = "Dense layers with ReLU.", .fields = mlp_fields,
+    { .name = "mlp",
+      .help = "Dense layers with ReLU.",
+      .fields = mlp_fields,
       .detail = PRESET(mlp) },
-    { .name = "cnn-small", .help = "Three blocks of conv, batch_norm, relu, max_pool, then two "
-      "dense layers.", .fields = cnn_fields, .detail = PRESET(cnn_small) },
-    { .name = "resnet18", .help = "ResNet-18 (He et al. 2016).", .fields = resnet_fields,
+    { .name = "cnn-small",
+      .help = "Three blocks of conv, batch_norm, relu, max_pool, then two "
+              "dense layers.",
+      .fields = cnn_fields,
+      .detail = PRESET(cnn_small) },
+    { .name = "resnet18",
+      .help = "ResNet-18 (He et al. 2016).",
+      .fields = resnet_fields,
       .detail = PRESET(resnet18) },
     { 0 },
 };

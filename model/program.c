@@ -13,13 +13,21 @@ static void bind(struct program *program, struct params *params)
     for (int v = 0; v < graph->value_count; v++) {
         const struct value *value = &graph->values[v];
         switch (value->role) {
-        case ROLE_PARAMETER: at[v] = params_at(params, ARENA_VALUE, value->parameter); break;
-        case ROLE_STATE: at[v] = params_at(params, ARENA_STATE, value->parameter); break;
+        case ROLE_PARAMETER:
+            at[v] = params_at(params, ARENA_VALUE, value->parameter);
+            break;
+        case ROLE_STATE:
+            at[v] = params_at(params, ARENA_STATE, value->parameter);
+            break;
         case ROLE_PARAMETER_GRADIENT:
             at[v] = params_at(params, ARENA_GRADIENT, value->parameter);
             break;
-        case ROLE_ARENA: at[v] = params->memory[value->parameter]; break;
-        case ROLE_CONSTANT: at[v] = (void *)(uintptr_t)value->constant; break;
+        case ROLE_ARENA:
+            at[v] = params->memory[value->parameter];
+            break;
+        case ROLE_CONSTANT:
+            at[v] = (void *)(uintptr_t)value->constant;
+            break;
         default:
             if (program->plan.offset[v] != UINT64_MAX)
                 at[v] = (char *)program->memory + program->plan.offset[v];
@@ -81,6 +89,7 @@ enum code program_compile(struct program *program, struct graph *graph, struct d
     enum code code;
     if ((code = pass_precision(graph, device, opts->dtype, err))) goto out;
     if (!opts->no_fuse && (code = pass_fuse(graph, device, err))) goto out;
+    pass_trim(graph);
     if ((code = pass_layout(graph, device, err))) goto out;
     if ((code = prepare(program, err))) goto out;
     pass_memory(graph, program->calls, opts->no_reuse, &program->arena, &program->plan);

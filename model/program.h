@@ -10,10 +10,10 @@
 #include "model/passes.h"
 
 struct program_opts {
-    enum dtype dtype;  /* compute type; DTYPE_F32 is 0 */
-    bool no_fuse;      /* ablation: leave nodes as they were built */
-    bool no_reuse;     /* ablation: every value its own memory (also for debugging) */
-    bool plan_only;    /* stop before memory is taken and bound: for `pawl plan` */
+    enum dtype dtype; /* compute type; DTYPE_F32 is 0 */
+    bool no_fuse;     /* ablation: leave nodes as they were built */
+    bool no_reuse;    /* ablation: every value its own memory (also for debugging) */
+    bool plan_only;   /* stop before memory is taken and bound: for `pawl plan` */
 };
 
 struct program {

@@ -29,10 +29,13 @@ static size_t tensor_bytes(const struct named_tensor *tensor)
     return (size_t)shape_count(&tensor->shape) * dtype_size(tensor->dtype);
 }
 
-static json_t *header_of(const struct named_tensor *tensors, size_t count)
+static json_t *header_of(const struct named_tensor *tensors, size_t count,
+                         enum weights_variant variant)
 {
     json_t *header = json_object();
-    json_object_set_new(header, "__metadata__", json_pack("{s:s}", "format", "pt"));
+    json_object_set_new(
+        header, "__metadata__",
+        json_pack("{s:s,s:s}", "format", "pt", "variant", variant == WEIGHTS_EMA ? "ema" : "raw"));
     json_int_t at = 0;
     for (size_t i = 0; i < count; i++) {
         json_t *shape = json_array();
@@ -48,10 +51,10 @@ static json_t *header_of(const struct named_tensor *tensors, size_t count)
 }
 
 static enum code write_all(struct fs_writer *writer, struct named_tensor *sorted, size_t count,
-                           struct err *err)
+                           enum weights_variant variant, struct err *err)
 {
     struct arena arena = { 0 };
-    json_t *json = header_of(sorted, count);
+    json_t *json = header_of(sorted, count, variant);
     size_t len;
     char *text = json_canonical(&arena, json, &len);
     json_decref(json);
@@ -70,7 +73,8 @@ static enum code write_all(struct fs_writer *writer, struct named_tensor *sorted
 }
 
 enum code safetensors_write(const char *path, const struct named_tensor *tensors, size_t count,
-                            struct digest *digest, uint64_t *size, struct err *err)
+                            enum weights_variant variant, struct digest *digest, uint64_t *size,
+                            struct err *err)
 {
     struct arena arena = { 0 };
     struct named_tensor *sorted = ARENA_ARRAY(&arena, count, struct named_tensor);
@@ -80,7 +84,7 @@ enum code safetensors_write(const char *path, const struct named_tensor *tensors
     struct fs_writer writer = { 0 };
     enum code code;
     if ((code = fs_writer_open(&writer, path, err))) goto out;
-    if ((code = write_all(&writer, sorted, count, err))) goto out;
+    if ((code = write_all(&writer, sorted, count, variant, err))) goto out;
     if (size) *size = writer.written;
     code = fs_writer_publish(&writer, digest, NULL, err);
 out:
@@ -95,6 +99,7 @@ struct reader {
     const char *path;
     const char *data; /* the buffer behind the header */
     uint64_t size;    /* bytes in it */
+    enum weights_variant variant;
     struct err *err;
 };
 
@@ -192,7 +197,11 @@ static enum code read_header(struct reader *in, struct named_tensor **tensors, s
     json_t *entry;
     json_object_foreach(header, name, entry)
     {
-        if (strcmp(name, "__metadata__") == 0) continue;
+        if (strcmp(name, "__metadata__") == 0) {
+            const char *variant = json_string_value(json_object_get(entry, "variant"));
+            if (variant && strcmp(variant, "ema") == 0) in->variant = WEIGHTS_EMA;
+            continue;
+        }
         code = read_entry(in, &(*tensors)[*count], name, entry);
         if (code) break;
         ++*count;
@@ -202,7 +211,8 @@ static enum code read_header(struct reader *in, struct named_tensor **tensors, s
 }
 
 enum code safetensors_read(struct arena *arena, struct named_tensor **tensors, size_t *count,
-                           void **memory, const char *path, struct err *err)
+                           void **memory, enum weights_variant *variant, const char *path,
+                           struct err *err)
 {
     *memory = NULL;
     int fd;
@@ -224,6 +234,7 @@ enum code safetensors_read(struct arena *arena, struct named_tensor **tensors, s
                          .size = size - LENGTH_BYTES - length,
                          .err = err };
     code = read_header(&in, tensors, count, text, (size_t)length);
+    *variant = in.variant;
 out:
     fs_close(fd);
     if (code) {
