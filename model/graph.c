@@ -38,7 +38,8 @@ int graph_value(struct graph *graph, const char *name, enum value_role role, enu
                                                         .dtype = dtype,
                                                         .shape = *shape,
                                                         .alias = NO_VALUE,
-                                                        .parameter = -1 };
+                                                        .parameter = -1,
+                                                        .gradient_of = NO_VALUE };
     return graph->value_count++;
 }
 

@@ -32,6 +32,7 @@ struct value {
     uint64_t bytes;  /* with an opaque layout: what the device said; 0: by shape */
     int alias;       /* NO_VALUE, or the value whose memory this one shares (views, in place) */
     int parameter;   /* PARAMETER, STATE, PARAMETER_GRADIENT, ARENA: index into params, else -1 */
+    int gradient_of; /* GRADIENT, PARAMETER_GRADIENT: the forward value; else NO_VALUE */
     const void *constant; /* CONSTANT: host bytes */
 };
 

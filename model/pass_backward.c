@@ -54,6 +54,7 @@ static int new_gradient(struct backward *b, int value, enum value_role role)
     char name[160];
     snprintf(name, sizeof name, "d(%s)", of.name);
     int made = graph_value(b->graph, name, role, of.dtype, &of.shape);
+    b->graph->values[made].gradient_of = value;
     if (role == ROLE_PARAMETER_GRADIENT) b->graph->values[made].parameter = of.parameter;
     return made;
 }
