@@ -88,7 +88,7 @@ static enum code type_outputs(struct precision *p, const struct op_node *node, s
         struct value *value = &graph->values[node->out[i]];
         if (!node->backward) {
             value->dtype = out[i].dtype;
-            p->wide[node->out[i]] = i > 0;
+            p->wide[node->out[i]] = out[i].dtype == DTYPE_F32;
         } else if (value->role == ROLE_GRADIENT) {
             const struct value *of = &graph->values[value->gradient_of];
             bool parameter = of->role == ROLE_PARAMETER;
