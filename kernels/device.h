@@ -18,19 +18,20 @@ struct device;
 struct op_call {
     enum op_kind op;
     const union op_attr *attr;
-    int ins, outs;             /* absent optional ones have data == NULL and rank -1 */
+    int ins, outs; /* absent optional ones have data == NULL and rank -1 */
     struct tensor in[OP_INS];
     struct tensor out[OP_OUTS];
-    uint32_t accumulate;       /* bit i: add to output i */
-    struct step_block *block;  /* may be NULL where the row does not read it */
-    double *magnitude[OP_OUTS]; /* ref only: room for Σ|terms| per output element, or NULL */
+    uint32_t accumulate;          /* bit i: add to output i */
+    struct step_block *block;     /* may be NULL where the row does not read it */
+    double *magnitude[OP_OUTS];   /* ref only: room for Σ|terms| per output element, or NULL */
+    double *in_magnitude[OP_INS]; /* ref only: the same for inputs that the op updates */
 
     /* filled by prepare */
     size_t workspace_bytes;
-    const char *algorithm;     /* what was chosen, for `plan` ("onednn:jit:avx512_core", "own:avx2") */
-    void *state;               /* the device's own; arena or library objects that release frees */
+    const char *algorithm; /* what was chosen, for `plan` ("onednn:jit:avx512_core", "own:avx2") */
+    void *state;           /* the device's own; arena or library objects that release frees */
 
-    void *workspace;           /* bound by the program; at least workspace_bytes, 128-byte aligned */
+    void *workspace; /* bound by the program; at least workspace_bytes, 128-byte aligned */
 };
 
 static inline bool call_has_in(const struct op_call *call, int i)
@@ -62,10 +63,10 @@ struct kernel {
 };
 
 struct device {
-    const char *name;       /* "ref", "cpu", "cuda" */
-    char description[160];  /* instruction set, libraries and versions: recorded in manifests */
-    int threads;            /* worker threads that a run may use */
-    uint32_t fast_dtypes;   /* bits of dtypes that hardware computes quickly */
+    const char *name;      /* "ref", "cpu", "cuda" */
+    char description[160]; /* instruction set, libraries and versions: recorded in manifests */
+    int threads;           /* worker threads that a run may use */
+    uint32_t fast_dtypes;  /* bits of dtypes that hardware computes quickly */
     const struct kernel *kernels; /* [OP_COUNT]; run == NULL: the op is not there */
     enum code (*alloc)(struct device *device, void **memory, size_t size, const char *what,
                        struct err *err);

@@ -139,7 +139,7 @@ union op_attr {
     } reduce;
     struct {
         enum dtype to;
-    } cast;
+    } cast; /* NORMALIZE too */
     struct {
         uint32_t layout;
         uint64_t bytes;
@@ -157,7 +157,8 @@ union op_attr {
         double smoothing; /* softmax_xent */
         double delta;     /* huber */
         int64_t nominal;  /* examples in a whole step: gradients are scaled by 1 / nominal */
-        int ignore_index; /* label that counts as absent: weight 0; no such label: -1 */
+        int ignore_index; /* label that counts as absent: weight 0; no such label: -1. Any other
+                           * label outside the classes makes its row NaN, which the guards see */
     } loss;
     struct {
         bool causal;
@@ -170,8 +171,11 @@ union op_attr {
         const struct segments *segments;
         float momentum, beta1, beta2, eps, weight_decay;
         bool nesterov;
-        float decay;     /* EMA: ema = decay * ema + (1 - decay) * value */
-        float clip_norm, clip_value; /* GRAD_NORM: 0 means none; result goes to the step block */
+        float decay; /* EMA: ema = decay * ema + (1 - decay) * value */
+        /* 0 means none. GRAD_NORM folds clip_norm into the block's gradient_scale; the optimizers
+         * hold each scaled gradient element to [-clip_value, clip_value]. */
+        float clip_norm, clip_value;
+        int64_t nominal; /* GRAD_NORM: loss.nominal of the step's losses */
     } optimizer;
 };
 
@@ -179,16 +183,16 @@ union op_attr {
  * a captured step needs no new arguments. One per program, on the device. */
 struct step_block {
     uint64_t seed;
-    int64_t step;          /* optimizer step, from 0 */
-    int64_t micro_step;    /* within the step */
+    int64_t step;           /* optimizer step, from 0 */
+    int64_t micro_step;     /* within the step */
     int64_t optimizer_time; /* updates made; not advanced on a skipped step */
-    float rate;            /* learning rate of this step */
+    float rate;             /* learning rate of this step */
     float loss_scale;
     float gradient_scale; /* written by GRAD_NORM: unscale, true / nominal count, clip, in one */
     uint32_t skip;        /* written by GRAD_NORM: 1 when the norm is not finite */
     double gradient_norm; /* written by GRAD_NORM: before clipping */
     double loss_sum, weight_sum; /* LOSS_SUM adds; zeroed when micro_step is 0 */
-    int64_t valid_rows;   /* rows of the batch that are real; the rest is padding (weight 0) */
+    int64_t valid_rows; /* rows of the batch that are real; the rest is padding (weight 0) */
 };
 
 /* Where a value of a gradient node comes from, relative to the forward node. */
@@ -199,13 +203,26 @@ struct gradient_value {
     int index;
 };
 
-#define G_IN(i)   { FROM_IN, (i) }
-#define G_OUT(i)  { FROM_OUT, (i) }
-#define G_GRAD(i) { FROM_GRAD, (i) }
+#define G_IN(i)                                                                                    \
+    {                                                                                              \
+        FROM_IN, (i)                                                                               \
+    }
+#define G_OUT(i)                                                                                   \
+    {                                                                                              \
+        FROM_OUT, (i)                                                                              \
+    }
+#define G_GRAD(i)                                                                                  \
+    {                                                                                              \
+        FROM_GRAD, (i)                                                                             \
+    }
 
 /* One node that backward emits. With `op` OP_COUNT nothing runs: the gradient *is* in[0]. The node
  * keeps the forward node's attributes. out[j] is the gradient of forward input out[j] (-1: none);
- * it has that input's shape. A node none of whose results is wanted is not emitted. */
+ * it has that input's shape. A node none of whose results is wanted is not emitted. Values that the
+ * forward node does not have (an absent optional, a variadic's unused places) are absent here too,
+ * trailing ones are dropped; where only some gradients of a variadic's outputs exist, the others
+ * are zeros. The output of REDUCE_*_BWD, RESHAPE, SPLIT and all backward ops has the shape it was
+ * given; kernels read sizes from tensors, never from attributes meant for forward. */
 struct gradient {
     bool present;
     enum op_kind op;
@@ -222,39 +239,43 @@ struct tolerance {
 
 struct op {
     const char *name;
-    int ins, optional_ins;   /* most inputs; how many of the last may be absent */
+    int ins, optional_ins; /* most inputs; how many of the last may be absent */
     int outs, optional_outs;
-    bool variadic;           /* CONCAT: 1..OP_INS inputs; SPLIT: 1..OP_OUTS outputs */
+    bool variadic; /* CONCAT: 1..OP_INS inputs; SPLIT: 1..OP_OUTS outputs */
 
     /* Output shapes and dtypes from inputs; reports USAGE with both shapes in the message. Backward
-     * ops have none: their outputs take the shape of what they are gradients of. */
+     * ops have none: their outputs take the shape of what they are gradients of. An output that
+     * does not exist under these attributes gets rank -1. SPLIT alone reads *outs: the number of
+     * equal parts. */
     enum code (*infer)(const union op_attr *attr, const struct tensor *in, int ins,
                        struct tensor *out, int *outs, struct err *err);
 
     struct gradient backward[OP_GRADIENTS]; /* ends with !present */
 
-    bool view;             /* output 0 is input 0 under another shape */
-    bool in_place;         /* output 0 may overwrite input 0 */
-    uint32_t updates;      /* bit i: input i is read and written (running statistics, parameters) */
-    uint32_t accumulates;  /* bit i: output i can be added to what is there (beta = 1) */
-    bool random;           /* reads seed and step from the block and ordinals from an input */
-    bool couples_rows;     /* a row's result depends on other rows of the batch */
-    bool reads_block;      /* needs the step block */
-    bool reference_only;   /* exists on `ref` alone so far */
+    bool view;            /* output 0 is input 0 under another shape */
+    bool in_place;        /* output 0 may overwrite input 0 */
+    uint32_t updates;     /* bit i: input i is read and written (running statistics, parameters) */
+    uint32_t accumulates; /* bit i: output i can be added to what is there (beta = 1) */
+    bool random;          /* reads seed and step from the block and ordinals from an input */
+    bool couples_rows;    /* a row's result depends on other rows of the batch */
+    bool reads_block;     /* needs the step block */
+    bool reference_only;  /* exists on `ref` alone so far */
 
     /* Floating-point operations, and bytes moved beyond reading inputs and writing outputs once
      * (NULL: none). */
     double (*flops)(const union op_attr *attr, const struct tensor *in, int ins,
                     const struct tensor *out, int outs);
 
-    uint32_t dtypes;       /* bits of the dtypes that input 0 may have */
+    uint32_t dtypes; /* bits of the dtypes that input 0 may have */
     struct tolerance tolerance;
-    const char *help;      /* one line: what it computes, with its inputs and outputs */
+    const char *help; /* one line: what it computes, with its inputs and outputs */
 };
 
 extern const struct op ops[OP_COUNT];
 
-/* Runs a row's shape rule with the arity checks before it. */
+/* Runs a row's shape rule with the checks before it: arity, non-empty dimensions, type of input 0,
+ * sizes that can be addressed (outputs too). Outputs come back without data; all of them, so a
+ * program drops the optional ones that nobody reads. Fails with USAGE. */
 enum code op_infer(enum op_kind op, const union op_attr *attr, const struct tensor *in, int ins,
                    struct tensor *out, int *outs, struct err *err);
 
