@@ -16,10 +16,11 @@ struct cpu_state {
     enum isa isa;
     const struct simd *simd; /* the vector code of that instruction set */
     bool bf16;               /* hardware multiplies bf16 */
+    struct kernel kernels[OP_COUNT];
 };
 
-/* One row per op; `run` is NULL where the op is not there. */
-extern const struct kernel cpu_kernels[OP_COUNT];
+/* One row per op; NULL where the op is not there. */
+extern const struct kernel *const cpu_kernels[OP_COUNT];
 
 /* Opens the device with this many threads (0: all processors that the process may run on). The
  * description names instruction set, oneDNN and OpenMP. Fails with USAGE on a negative count and
@@ -39,5 +40,8 @@ static inline const struct simd *device_simd(const struct device *device)
 /* The kernels of the rows in cpu.c, by family. */
 extern const struct kernel cpu_linear, cpu_linear_bwd_data, cpu_linear_bwd_weight;
 extern const struct kernel cpu_conv2d, cpu_conv2d_bwd_data, cpu_conv2d_bwd_weight;
+extern const struct kernel cpu_batch_norm, cpu_batch_norm_bwd, cpu_batch_norm_infer,
+    cpu_batch_norm_infer_bwd, cpu_bn_act_pool, cpu_bn_act_pool_bwd;
+extern const struct kernel cpu_map, cpu_cast, cpu_normalize;
 
 #endif

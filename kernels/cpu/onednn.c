@@ -4,9 +4,10 @@
  * set on every run: programs own the memory, oneDNN only looks at it. */
 #include "kernels/cpu/onednn_common.h"
 
+#include "base/arena.h"
+
 #include <omp.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { WORKSPACE_ALIGN = 128 };
@@ -43,7 +44,8 @@ enum dtype onednn_role_dtype(const struct onednn_spec *spec, enum onednn_role ro
         [ONEDNN_BWD_WEIGHT] = ROLE_WEIGHT,
     };
     if (role == result[spec->pass]) return spec->result;
-    return role == ROLE_WEIGHT || role == ROLE_BIAS ? spec->weight : spec->data;
+    if (role == ROLE_BIAS) return DTYPE_F32;
+    return role == ROLE_WEIGHT ? spec->weight : spec->data;
 }
 
 bool onednn_eltwise(enum activation act, dnnl_alg_kind_t *kind)

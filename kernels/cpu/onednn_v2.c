@@ -81,13 +81,13 @@ static dnnl_status_t attributes(dnnl_primitive_attr_t attr, const struct onednn_
     dnnl_alg_kind_t kind;
     dnnl_status_t status = dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     if (status != dnnl_success || !onednn_eltwise(spec->act, &kind)) return status;
-    dnnl_post_ops_t ops = NULL;
+    dnnl_post_ops_t post = NULL;
     float alpha = spec->act == ACT_SILU ? 1 : 0;
-    status = dnnl_post_ops_create(&ops);
+    status = dnnl_post_ops_create(&post);
     if (status != dnnl_success) return status;
-    status = dnnl_post_ops_append_eltwise(ops, 1, kind, alpha, 0);
-    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, ops);
-    dnnl_post_ops_destroy(ops);
+    status = dnnl_post_ops_append_eltwise(post, 1, kind, alpha, 0);
+    if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(attr, post);
+    dnnl_post_ops_destroy(post);
     return status;
 }
 

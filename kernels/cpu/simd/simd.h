@@ -52,18 +52,20 @@ struct norm_channels {
 };
 
 /* One row of pooled output and the `pool` input rows over it. */
+enum { NORM_POOL_MOST = 16 };
+
 struct norm_row {
     const struct norm_channels *norm;
     int pool;
     int64_t out;             /* pooled pixels */
-    const float *x[8];       /* [pool] rows of out * pool pixels */
+    const float *x[NORM_POOL_MOST]; /* [pool] rows of out * pool pixels */
     float *y;                /* [out, C] */
     uint8_t *index;          /* [out, C]; NULL when pool is 1 */
     const float *dy;         /* backward: [out, C] */
-    float *dx[8];
+    float *dx[NORM_POOL_MOST];
 };
 
-enum { NORM_POOL_MOST = 8 };
+
 
 struct simd_norm {
     /* Joins `rows` more rows (at most 128) to mean and sum of squared deviations of `before` rows
@@ -94,6 +96,7 @@ struct sgd_scalars {
 
 struct adamw_scalars {
     float rate, decay, beta1, beta2, eps, gradient_scale, clip;
+    float rest1, rest2;             /* 1 - beta, rounded once from f64 */
     float correction1, correction2; /* 1 / (1 - beta^t) */
 };
 
@@ -102,7 +105,7 @@ struct simd_optimizer {
                 const struct sgd_scalars *s);
     void (*adamw)(float *param, float *m, float *v, const float *grad, int64_t count,
                   const struct adamw_scalars *s);
-    void (*ema)(float *ema, const float *value, float decay, int64_t count);
+    void (*ema)(float *average, const float *value, float decay, float rest, int64_t count);
 };
 
 struct simd {
