@@ -32,6 +32,16 @@ static inline int64_t window_place(const struct window *window, int axis, int64_
     return at * window->stride[axis] - window->pad[2 * axis] + cell * window->dilation[axis];
 }
 
+/* The inverse: the output position whose cell `cell` lies at `place`, or -1. */
+static inline int64_t window_position(const struct window *window, int axis, int64_t place,
+                                      int64_t cell)
+{
+    int64_t offset = place + window->pad[2 * axis] - cell * window->dilation[axis];
+    if (offset < 0 || offset % window->stride[axis]) return -1;
+    int64_t at = offset / window->stride[axis];
+    return at < window->out[axis] ? at : -1;
+}
+
 static inline bool window_inside(const struct window *window, int64_t row, int64_t column)
 {
     return row >= 0 && row < window->in[0] && column >= 0 && column < window->in[1];
