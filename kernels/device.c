@@ -5,6 +5,7 @@
 #include "kernels/device.h"
 
 #include "base/str.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
 
 #include <sched.h>
@@ -14,6 +15,7 @@ static const struct {
     const char *name;
     enum code (*open)(struct device *device, int threads, struct err *err);
 } devices[] = {
+    { "cpu", device_open_cpu },
     { "ref", device_open_ref },
 };
 
