@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Points every call's tensors at memory; inputs come later through program_input. */
-static void bind(struct program *program, struct params *params)
+static void bind(struct program *program, struct params *params, bool average)
 {
     struct graph *graph = program->graph;
     void **at = ARENA_ARRAY(&program->arena, graph->value_count, void *);
@@ -14,10 +14,10 @@ static void bind(struct program *program, struct params *params)
         const struct value *value = &graph->values[v];
         switch (value->role) {
         case ROLE_PARAMETER:
-            at[v] = params_at(params, ARENA_VALUE, value->parameter);
+            at[v] = params_at(params, average ? ARENA_EMA : ARENA_VALUE, value->parameter);
             break;
         case ROLE_STATE:
-            at[v] = params_at(params, ARENA_STATE, value->parameter);
+            at[v] = params_at(params, average ? ARENA_EMA_STATE : ARENA_STATE, value->parameter);
             break;
         case ROLE_PARAMETER_GRADIENT:
             at[v] = params_at(params, ARENA_GRADIENT, value->parameter);
@@ -95,7 +95,7 @@ enum code program_compile(struct program *program, struct graph *graph, struct d
     pass_memory(graph, program->calls, opts->no_reuse, &program->arena, &program->plan);
     if (opts->plan_only) goto out;
     if ((code = take_memory(program, err))) goto out;
-    bind(program, params);
+    bind(program, params, opts->average);
 out:
     if (code) program_close(program);
     return code;
