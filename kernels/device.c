@@ -5,6 +5,7 @@
 #include "kernels/device.h"
 
 #include "base/str.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/ref/ref.h"
 
 #include <sched.h>
@@ -15,6 +16,7 @@ static const struct {
     enum code (*open)(struct device *device, int threads, struct err *err);
 } devices[] = {
     { "ref", device_open_ref },
+    { "cpu", device_open_cpu },
 };
 
 enum { DEVICES = sizeof devices / sizeof *devices };
