@@ -34,4 +34,9 @@ list(FILTER HDF5_C_LIBRARIES INCLUDE REGEX "libhdf5[^/]*$")
 target_link_libraries(dep_hdf5 INTERFACE ${HDF5_C_LIBRARIES})
 
 find_library(DNNL_LIBRARY dnnl REQUIRED)
+find_path(DNNL_INCLUDE oneapi/dnnl/dnnl_version.h REQUIRED)
+# Its two API versions have a source file each (kernels/cpu/onednn_v<major>.c).
+file(STRINGS ${DNNL_INCLUDE}/oneapi/dnnl/dnnl_version.h DNNL_VERSION_LINE
+     REGEX "^#define DNNL_VERSION_MAJOR +[0-9]+")
+string(REGEX MATCH "[0-9]+$" PAWL_DNNL_MAJOR "${DNNL_VERSION_LINE}")
 pawl_dependency(dnnl ${DNNL_LIBRARY})

@@ -1,17 +1,20 @@
 # A room is a folder with a static library `room_<name>` that sees only the rooms named here.
 #
-# Files under <room>/simd/ or <room>/*/simd/ are compiled once per instruction set (AVX2 + FMA,
-# AVX-512) with SIMD_NAME set to the suffix of their symbols; the choice is made at run time.
+# Files under <room>/simd/ or <room>/*/simd/ are compiled once per instruction set (the base one,
+# AVX2 + FMA, AVX-512) with SIMD_NAME set to the suffix of their symbols; the choice is made at run
+# time.
+set(PAWL_SIMD_plain)
 set(PAWL_SIMD_avx2 -mavx2 -mfma -mf16c -ffp-contract=fast)
 set(PAWL_SIMD_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mavx2
     -mprefer-vector-width=512 -ffp-contract=fast)
 
 function(pawl_simd target room)
-  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${room}/simd/*.c)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${room}/*.c)
+  list(FILTER sources INCLUDE REGEX "/simd/")
   if(NOT sources)
     return()
   endif()
-  foreach(isa avx2 avx512)
+  foreach(isa plain avx2 avx512)
     add_library(${target}_${isa} OBJECT ${sources})
     target_link_libraries(${target}_${isa} PRIVATE pawl_flags dep_openmp)
     target_compile_options(${target}_${isa} PRIVATE -O3 ${PAWL_SIMD_${isa}})
@@ -24,6 +27,7 @@ function(pawl_room name)
   cmake_parse_arguments(ROOM "" "EXECUTABLE" "ROOMS;LIBRARIES" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.c)
   list(FILTER sources EXCLUDE REGEX "/simd/|/cuda/")
+  list(FILTER sources EXCLUDE REGEX "/onednn_v[^${PAWL_DNNL_MAJOR}]\\.c$")
   if(NOT sources)
     return()
   endif()

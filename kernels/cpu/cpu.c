@@ -1,0 +1,130 @@
+/* The CPU device: what the processor can do, the table of kernels, host memory. */
+#include "kernels/cpu/cpu.h"
+
+#include "kernels/cpu/onednn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    const struct simd *simd;
+} isas[ISA_COUNT] = {
+    [ISA_PLAIN] = { "plain", &simd_plain },
+    [ISA_AVX2] = { "avx2", &simd_avx2 },
+    [ISA_AVX512] = { "avx512", &simd_avx512 },
+};
+
+static enum isa isa_best(void)
+{
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    return avx512 && avx2 ? ISA_AVX512 : avx2 ? ISA_AVX2 : ISA_PLAIN;
+}
+
+static enum code cpu_alloc(struct device *device, void **memory, size_t size, const char *what,
+                           struct err *err)
+{
+    (void)device;
+    return block_alloc(memory, size, what, err);
+}
+
+static void cpu_free(struct device *device, void *memory)
+{
+    (void)device;
+    block_free(memory);
+}
+
+static enum code cpu_copy(struct device *device, void *to, const void *from, size_t size,
+                          struct err *err)
+{
+    (void)device, (void)err;
+    memcpy(to, from, size);
+    return OK;
+}
+
+static void cpu_close(struct device *device)
+{
+    block_free(device->state);
+    *device = (struct device){ 0 };
+}
+
+const struct kernel *const cpu_kernels[OP_COUNT] = {
+    [OP_LINEAR] = &cpu_linear,
+    [OP_LINEAR_BWD_DATA] = &cpu_linear_bwd_data,
+    [OP_LINEAR_BWD_WEIGHT] = &cpu_linear_bwd_weight,
+    [OP_CONV2D] = &cpu_conv2d,
+    [OP_CONV2D_BWD_DATA] = &cpu_conv2d_bwd_data,
+    [OP_CONV2D_BWD_WEIGHT] = &cpu_conv2d_bwd_weight,
+    [OP_BATCH_NORM] = &cpu_batch_norm,
+    [OP_BATCH_NORM_BWD] = &cpu_batch_norm_bwd,
+    [OP_BATCH_NORM_INFER] = &cpu_batch_norm_infer,
+    [OP_BATCH_NORM_INFER_BWD] = &cpu_batch_norm_infer_bwd,
+    [OP_BN_ACT_POOL] = &cpu_bn_act_pool,
+    [OP_BN_ACT_POOL_BWD] = &cpu_bn_act_pool_bwd,
+    [OP_RELU] = &cpu_map,
+    [OP_RELU_BWD] = &cpu_map,
+    [OP_GELU] = &cpu_map,
+    [OP_GELU_BWD] = &cpu_map,
+    [OP_SILU] = &cpu_map,
+    [OP_SILU_BWD] = &cpu_map,
+    [OP_TANH] = &cpu_map,
+    [OP_TANH_BWD] = &cpu_map,
+    [OP_SIGMOID] = &cpu_map,
+    [OP_SIGMOID_BWD] = &cpu_map,
+    [OP_ADD] = &cpu_map,
+    [OP_MULTIPLY] = &cpu_map,
+    [OP_CAST] = &cpu_cast,
+    [OP_CAST_BWD] = &cpu_cast,
+    [OP_NORMALIZE] = &cpu_normalize,
+};
+
+static enum code open_isa(struct device *device, int threads, enum isa isa, struct err *err)
+{
+    char version[32];
+    void *memory;
+    if (threads < 0)
+        return err_set(err, USAGE, "cannot open device 'cpu' with %d threads", threads);
+    TRY(block_alloc(&memory, sizeof(struct cpu_state), "the CPU device", err));
+    struct cpu_state *state = memory;
+    *state = (struct cpu_state){ .isa = isa, .simd = isas[isa].simd };
+    for (int op = 0; op < OP_COUNT; op++)
+        if (cpu_kernels[op]) state->kernels[op] = *cpu_kernels[op];
+    state->bf16 = isa == ISA_AVX512 && onednn_has_bf16();
+    *device = (struct device){
+        .name = "cpu",
+        .threads = threads ? threads : device_processors(),
+        .fast_dtypes = DTYPE_BIT(DTYPE_F32) | (state->bf16 ? DTYPE_BIT(DTYPE_BF16) : 0),
+        .kernels = state->kernels,
+        .alloc = cpu_alloc,
+        .free = cpu_free,
+        .copy_in = cpu_copy,
+        .copy_out = cpu_copy,
+        .close = cpu_close,
+        .state = state,
+    };
+    snprintf(device->description, sizeof device->description, "%s%s, %s, OpenMP %d, %d threads",
+             isas[isa].name, state->bf16 ? "+bf16" : "", onednn_version(version), _OPENMP,
+             device->threads);
+    return OK;
+}
+
+enum code device_open_cpu(struct device *device, int threads, struct err *err)
+{
+    return open_isa(device, threads, isa_best(), err);
+}
+
+enum code device_open_cpu_isa(struct device *device, int threads, const char *name,
+                              struct err *err)
+{
+    for (int isa = 0; isa < ISA_COUNT; isa++) {
+        if (strcmp(name, isas[isa].name)) continue;
+        if ((enum isa)isa > isa_best())
+            return err_set(err, USAGE, "this processor has no instruction set '%s'", name);
+        onednn_limit_isa(name);
+        return open_isa(device, threads, (enum isa)isa, err);
+    }
+    return err_set(err, USAGE, "unknown instruction set '%s': plain, avx2 or avx512", name);
+}

@@ -1,0 +1,31 @@
+/* What linear and convolution kernels share: bias gradients and results that are added to what is
+ * there. */
+#ifndef PAWL_KERNELS_CPU_PRODUCT_H
+#define PAWL_KERNELS_CPU_PRODUCT_H
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/onednn.h"
+
+/* State of a prepared product; lives until release. */
+struct product {
+    struct onednn_op *op;
+    size_t result_offset; /* in the workspace: the result before it is added or converted */
+    size_t bias_offset;   /* in the workspace: bias gradient sums */
+};
+
+/* Sizes every part of the workspace and prepares oneDNN for `spec`. */
+enum code product_prepare(struct device *device, struct op_call *call,
+                          const struct onednn_spec *spec, struct err *err);
+enum code product_run(struct device *device, struct op_call *call, struct err *err);
+void product_release(struct device *device, struct op_call *call);
+
+/* f32 all through, or bf16 where the hardware multiplies it. */
+bool product_supports(const struct device *device, const struct op_call *call);
+
+/* Bytes of workspace for bias_gradient_run on dy [.., columns]. */
+size_t bias_gradient_bytes(const struct device *device, int64_t columns);
+
+/* Output `output` of the call = column sums of input 0. `workspace` as sized above. */
+void bias_gradient_run(struct device *device, struct op_call *call, int output, void *workspace);
+
+#endif

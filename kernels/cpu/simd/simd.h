@@ -1,0 +1,122 @@
+/* The vector code of the CPU device: serial functions on contiguous f32 ranges.
+ *
+ * Every .c file here is compiled three times (plain, AVX2 + FMA, AVX-512), each with its own suffix
+ * on every symbol; `struct simd` is the table of one such build. Threads, dtypes and tensors are the
+ * callers' business: these functions see pointers and counts. Sums run in a fixed order for a given
+ * build. Outputs may be the same memory as an input of the same index, never overlap otherwise. */
+#ifndef PAWL_KERNELS_CPU_SIMD_SIMD_H
+#define PAWL_KERNELS_CPU_SIMD_SIMD_H
+
+#include "kernels/op.h"
+
+#define SIMD_PASTE_(name, suffix) name##_##suffix
+#define SIMD_PASTE(name, suffix)  SIMD_PASTE_(name, suffix)
+#define SIMD(name)                SIMD_PASTE(name, SIMD_NAME)
+
+typedef void simd_map1(float *y, const float *a, int64_t count);
+typedef void simd_map2(float *y, const float *a, const float *b, int64_t count);
+
+/* Conversions and elementwise arithmetic. act_bwd takes dy and what the row saved (y or x). */
+struct simd_elementwise {
+    void (*bf16_to_f32)(float *y, const uint16_t *x, int64_t count);
+    void (*f32_to_bf16)(uint16_t *y, const float *x, int64_t count); /* to nearest even */
+    void (*u8_to_f32)(float *y, const uint8_t *x, int64_t count);
+    simd_map2 *add, *multiply;
+    void (*scale)(float *y, const float *x, float factor, int64_t count);
+    /* y = x * scale + shift, with scale and shift per column */
+    void (*normalize)(float *y, const float *x, const float *scale, const float *shift,
+                      int64_t rows, int64_t columns);
+    simd_map1 *act[ACT_COUNT];
+    simd_map2 *act_bwd[ACT_COUNT];
+    simd_map1 *exponential;
+};
+
+/* Sums over rows [rows, columns] and over one row. */
+struct simd_reduce {
+    /* sum[c] += the column's sum (f32 within the call, f64 across calls: keep rows <= 128) */
+    void (*columns)(double *sum, const float *x, int64_t rows, int64_t columns);
+    double (*sum)(const float *x, int64_t count);
+    double (*squares)(const float *x, int64_t count);
+    double (*deviations)(const float *x, float mean, int64_t count); /* sum of (x - mean)^2 */
+    double (*products)(const float *x, const float *y, int64_t count);
+    float (*maximum)(const float *x, int64_t count);
+};
+
+/* Per-channel constants of a batch norm; xhat = (x - mean) * rstd. */
+struct norm_channels {
+    int64_t channels;
+    const float *mean, *rstd, *gamma, *beta;
+    const float *scale;       /* gamma * rstd */
+    const float *dy_mean;     /* backward: mean of g over the batch */
+    const float *slope;       /* backward: rstd * mean of g * xhat */
+};
+
+/* One row of pooled output and the `pool` input rows over it. */
+enum { NORM_POOL_MOST = 16 };
+
+struct norm_row {
+    const struct norm_channels *norm;
+    int pool;
+    int64_t out;             /* pooled pixels */
+    const float *x[NORM_POOL_MOST]; /* [pool] rows of out * pool pixels */
+    float *y;                /* [out, C] */
+    uint8_t *index;          /* [out, C]; NULL when pool is 1 */
+    const float *dy;         /* backward: [out, C] */
+    float *dx[NORM_POOL_MOST];
+};
+
+
+
+struct simd_norm {
+    /* Joins `rows` more rows (at most 128) to mean and sum of squared deviations of `before` rows
+     * (Chan, Golub, LeVeque 1979). Deviations are taken about the mean so far, so that a mean far
+     * from 0 cancels nothing. */
+    void (*moments)(double *mean, double *m2, int64_t before, const float *x, int64_t rows,
+                    int64_t channels);
+    /* y = (x - mean) * scale + beta */
+    void (*apply)(float *y, const float *x, const struct norm_channels *norm, int64_t rows);
+    /* dbeta[c] += sum of g, dgamma[c] += sum of g * xhat */
+    void (*sums)(double *dbeta, double *dgamma, const float *g, const float *x,
+                 const struct norm_channels *norm, int64_t rows);
+    /* dx = scale * (g - dy_mean - (x - mean) * slope) */
+    void (*backward)(float *dx, const float *g, const float *x, const struct norm_channels *norm,
+                     int64_t rows);
+    /* The same three fused with ReLU (or no activation) and a max pool, one output row a call;
+     * the first of equal values wins, NaN over all. */
+    void (*pool)(const struct norm_row *row, bool relu);
+    void (*pool_sums)(double *dbeta, double *dgamma, const struct norm_row *row, bool relu);
+    void (*pool_backward)(const struct norm_row *row, bool relu);
+};
+
+/* Optimizer updates of one run of parameters; see op.c for the formulas. */
+struct sgd_scalars {
+    float rate, decay, momentum, gradient_scale, clip;
+    bool nesterov;
+};
+
+struct adamw_scalars {
+    float rate, decay, beta1, beta2, eps, gradient_scale, clip;
+    float rest1, rest2;             /* 1 - beta, rounded once from f64 */
+    float correction1, correction2; /* 1 / (1 - beta^t) */
+};
+
+struct simd_optimizer {
+    void (*sgd)(float *param, float *velocity, const float *grad, int64_t count,
+                const struct sgd_scalars *s);
+    void (*adamw)(float *param, float *m, float *v, const float *grad, int64_t count,
+                  const struct adamw_scalars *s);
+    void (*ema)(float *average, const float *value, float decay, float rest, int64_t count);
+};
+
+struct simd {
+    const char *name;
+    int width; /* floats in a vector */
+    const struct simd_elementwise *map;
+    const struct simd_reduce *reduce;
+    const struct simd_norm *norm;
+    const struct simd_optimizer *optimizer;
+};
+
+extern const struct simd simd_plain, simd_avx2, simd_avx512;
+
+#endif

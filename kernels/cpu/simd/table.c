@@ -1,0 +1,20 @@
+/* The table of this build. */
+#include "kernels/cpu/simd/simd.h"
+#include "kernels/cpu/simd/vector.h"
+
+#define NAME_TEXT_(name) #name
+#define NAME_TEXT(name)  NAME_TEXT_(name)
+
+extern const struct simd_elementwise SIMD(simd_elementwise);
+extern const struct simd_reduce SIMD(simd_reduce);
+extern const struct simd_norm SIMD(simd_norm);
+extern const struct simd_optimizer SIMD(simd_optimizer);
+
+const struct simd SIMD(simd) = {
+    .name = NAME_TEXT(SIMD_NAME),
+    .width = VECTOR_FLOATS,
+    .map = &SIMD(simd_elementwise),
+    .reduce = &SIMD(simd_reduce),
+    .norm = &SIMD(simd_norm),
+    .optimizer = &SIMD(simd_optimizer),
+};

@@ -1,0 +1,51 @@
+/* Vectors of the width of this build, by the compilers' vector extensions: no intrinsics, so the
+ * same source serves every instruction set and both compilers. Included by simd/ sources only. */
+#ifndef PAWL_KERNELS_CPU_SIMD_VECTOR_H
+#define PAWL_KERNELS_CPU_SIMD_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define VECTOR_FLOATS 16
+#elif defined(__AVX2__)
+#define VECTOR_FLOATS 8
+#else
+#define VECTOR_FLOATS 4
+#endif
+
+typedef float vec __attribute__((vector_size(VECTOR_FLOATS * 4)));
+typedef int32_t ivec __attribute__((vector_size(VECTOR_FLOATS * 4)));
+typedef uint8_t bvec __attribute__((vector_size(VECTOR_FLOATS)));
+
+static inline vec vec_load(const float *at)
+{
+    vec v;
+    memcpy(&v, at, sizeof v);
+    return v;
+}
+
+static inline void vec_store(float *at, vec v)
+{
+    memcpy(at, &v, sizeof v);
+}
+
+static inline vec vec_set(float value)
+{
+    vec zero = { 0 };
+    return zero + value;
+}
+
+/* mask ? a : b, lane by lane; a mask lane is all ones or all zeros */
+static inline vec vec_pick(ivec mask, vec a, vec b)
+{
+    return (vec)(((ivec)a & mask) | ((ivec)b & ~mask));
+}
+
+/* NaN stays NaN: a loss that went wrong must be seen. */
+static inline vec vec_relu(vec v)
+{
+    return (vec)((ivec)v & ~(ivec)(v < 0));
+}
+
+#endif
