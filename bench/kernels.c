@@ -67,15 +67,17 @@ static void report(const struct bench *bench, const char *name, double ms)
 {
     const struct op_call *call = &bench->call;
     const struct op *op = &ops[call->op];
-    double flops = op->flops ? op->flops(call->attr, call->in, call->ins, call->out, call->outs) : 0;
+    double flops = op->flops ? op->flops(call->attr, call->in, call->ins, call->out, call->outs)
+                             : 0;
     double bytes = 0;
     for (int i = 0; i < call->ins; i++)
         if (call_has_in(call, i))
-            bytes += (double)shape_count(&call->in[i].shape) * (double)dtype_size(call->in[i].dtype);
+            bytes += (double)shape_count(&call->in[i].shape) *
+                     (double)dtype_size(call->in[i].dtype);
     for (int i = 0; i < call->outs; i++)
         if (call_has_out(call, i))
-            bytes +=
-                (double)shape_count(&call->out[i].shape) * (double)dtype_size(call->out[i].dtype);
+            bytes += (double)shape_count(&call->out[i].shape) *
+                     (double)dtype_size(call->out[i].dtype);
     printf("%-20s %-10s %-4s %9.3f ms %9.1f GFLOP/s %7.1f GB/s  %s\n", op->name, name,
            dtype_name(call->in[0].dtype), ms, flops / ms / 1e6, bytes / ms / 1e6,
            call->algorithm ? call->algorithm : "own");
@@ -180,8 +182,8 @@ struct linear_case {
 };
 
 static const struct linear_case linears[] = {
-    { "demo.d1", 256, 576, 128, ACT_RELU },  { "demo.d2", 256, 128, 10, ACT_NONE },
-    { "mlp1", 256, 784, 1024, ACT_RELU },    { "mlp2", 256, 1024, 1024, ACT_RELU },
+    { "demo.d1", 256, 576, 128, ACT_RELU }, { "demo.d2", 256, 128, 10, ACT_NONE },
+    { "mlp1", 256, 784, 1024, ACT_RELU },   { "mlp2", 256, 1024, 1024, ACT_RELU },
     { "mlp3", 256, 1024, 10, ACT_NONE },
 };
 
@@ -217,8 +219,8 @@ struct norm_case {
 };
 
 static const struct norm_case norms[] = {
-    { "demo1", 256, 28, 32, 2 },  { "demo2", 256, 14, 64, 2 },  { "demo3", 256, 7, 64, 2 },
-    { "r18.1", 128, 32, 64, 1 },  { "r18.2", 128, 16, 128, 1 }, { "r18.3", 128, 8, 256, 1 },
+    { "demo1", 256, 28, 32, 2 }, { "demo2", 256, 14, 64, 2 },  { "demo3", 256, 7, 64, 2 },
+    { "r18.1", 128, 32, 64, 1 }, { "r18.2", 128, 16, 128, 1 }, { "r18.3", 128, 8, 256, 1 },
     { "r18.4", 128, 4, 512, 1 },
 };
 
@@ -228,8 +230,9 @@ static void bench_bn_act_pool(struct bench *bench, const struct norm_case *row)
     int64_t half = row->side / row->pool;
     struct shape x = SHAPE(row->batch, row->side, row->side, row->channels);
     struct shape y = SHAPE(row->batch, half, half, row->channels), c = SHAPE(row->channels);
-    bench->attr = (union op_attr){ .norm = { .eps = 1e-5F, .momentum = 0.1F, .act = ACT_RELU,
-                                             .pool = row->pool } };
+    bench->attr = (union op_attr){
+        .norm = { .eps = 1e-5F, .momentum = 0.1F, .act = ACT_RELU, .pool = row->pool }
+    };
     call_begin(bench, OP_BN_ACT_POOL);
     add_in(bench, dtype, x);
     for (int i = 0; i < 4; i++) add_in(bench, DTYPE_F32, c);
@@ -274,8 +277,7 @@ int main(int argc, char **argv)
         fail(&err);
     printf("# %s\n", bench.device.description);
     for (size_t i = 0; i < sizeof convs / sizeof *convs; i++) bench_conv(&bench, &convs[i]);
-    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++)
-        bench_linear(&bench, &linears[i]);
+    for (size_t i = 0; i < sizeof linears / sizeof *linears; i++) bench_linear(&bench, &linears[i]);
     for (size_t i = 0; i < sizeof norms / sizeof *norms; i++) bench_bn_act_pool(&bench, &norms[i]);
     bench.device.close(&bench.device);
     return 0;

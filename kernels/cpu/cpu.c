@@ -24,21 +24,21 @@ static enum isa isa_best(void)
     return avx512 && avx2 ? ISA_AVX512 : avx2 ? ISA_AVX2 : ISA_PLAIN;
 }
 
-static enum code cpu_alloc(struct device *device, void **memory, size_t size, const char *what,
-                           struct err *err)
+static enum code host_alloc(struct device *device, void **memory, size_t size, const char *what,
+                            struct err *err)
 {
     (void)device;
     return block_alloc(memory, size, what, err);
 }
 
-static void cpu_free(struct device *device, void *memory)
+static void host_free(struct device *device, void *memory)
 {
     (void)device;
     block_free(memory);
 }
 
-static enum code cpu_copy(struct device *device, void *to, const void *from, size_t size,
-                          struct err *err)
+static enum code host_copy(struct device *device, void *to, const void *from, size_t size,
+                           struct err *err)
 {
     (void)device, (void)err;
     memcpy(to, from, size);
@@ -79,6 +79,39 @@ const struct kernel *const cpu_kernels[OP_COUNT] = {
     [OP_CAST] = &cpu_cast,
     [OP_CAST_BWD] = &cpu_cast,
     [OP_NORMALIZE] = &cpu_normalize,
+    [OP_LAYER_NORM] = &cpu_layer_norm,
+    [OP_LAYER_NORM_BWD] = &cpu_layer_norm_bwd,
+    [OP_MAX_POOL] = &cpu_pool,
+    [OP_MAX_POOL_BWD] = &cpu_pool,
+    [OP_AVG_POOL] = &cpu_pool,
+    [OP_AVG_POOL_BWD] = &cpu_pool,
+    [OP_GLOBAL_AVG_POOL] = &cpu_global_pool,
+    [OP_GLOBAL_AVG_POOL_BWD] = &cpu_global_pool,
+    [OP_CONCAT] = &cpu_join,
+    [OP_SPLIT] = &cpu_join,
+    [OP_RESHAPE] = &cpu_copy,
+    [OP_REORDER] = &cpu_copy,
+    [OP_PERMUTE] = &cpu_permute,
+    [OP_PERMUTE_BWD] = &cpu_permute,
+    [OP_REDUCE_SUM] = &cpu_reduce,
+    [OP_REDUCE_MEAN] = &cpu_reduce,
+    [OP_REDUCE_SUM_BWD] = &cpu_reduce_bwd,
+    [OP_REDUCE_MEAN_BWD] = &cpu_reduce_bwd,
+    [OP_DROPOUT] = &cpu_dropout,
+    [OP_DROPOUT_BWD] = &cpu_dropout,
+    [OP_FLIP] = &cpu_flip,
+    [OP_PADDED_CROP] = &cpu_padded_crop,
+    [OP_SOFTMAX] = &cpu_softmax,
+    [OP_SOFTMAX_BWD] = &cpu_softmax_bwd,
+    [OP_SOFTMAX_XENT] = &cpu_softmax_xent,
+    [OP_MSE] = &cpu_regression,
+    [OP_HUBER] = &cpu_regression,
+    [OP_BCE] = &cpu_regression,
+    [OP_LOSS_SUM] = &cpu_loss_sum,
+    [OP_GRAD_NORM] = &cpu_grad_norm,
+    [OP_SGD] = &cpu_sgd,
+    [OP_ADAMW] = &cpu_adamw,
+    [OP_EMA] = &cpu_ema,
 };
 
 static enum code open_isa(struct device *device, int threads, enum isa isa, struct err *err)
@@ -98,10 +131,10 @@ static enum code open_isa(struct device *device, int threads, enum isa isa, stru
         .threads = threads ? threads : device_processors(),
         .fast_dtypes = DTYPE_BIT(DTYPE_F32) | (state->bf16 ? DTYPE_BIT(DTYPE_BF16) : 0),
         .kernels = state->kernels,
-        .alloc = cpu_alloc,
-        .free = cpu_free,
-        .copy_in = cpu_copy,
-        .copy_out = cpu_copy,
+        .alloc = host_alloc,
+        .free = host_free,
+        .copy_in = host_copy,
+        .copy_out = host_copy,
         .close = cpu_close,
         .state = state,
     };
@@ -116,8 +149,7 @@ enum code device_open_cpu(struct device *device, int threads, struct err *err)
     return open_isa(device, threads, isa_best(), err);
 }
 
-enum code device_open_cpu_isa(struct device *device, int threads, const char *name,
-                              struct err *err)
+enum code device_open_cpu_isa(struct device *device, int threads, const char *name, struct err *err)
 {
     for (int isa = 0; isa < ISA_COUNT; isa++) {
         if (strcmp(name, isas[isa].name)) continue;

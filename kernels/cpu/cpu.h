@@ -42,6 +42,13 @@ extern const struct kernel cpu_linear, cpu_linear_bwd_data, cpu_linear_bwd_weigh
 extern const struct kernel cpu_conv2d, cpu_conv2d_bwd_data, cpu_conv2d_bwd_weight;
 extern const struct kernel cpu_batch_norm, cpu_batch_norm_bwd, cpu_batch_norm_infer,
     cpu_batch_norm_infer_bwd, cpu_bn_act_pool, cpu_bn_act_pool_bwd;
-extern const struct kernel cpu_map, cpu_cast, cpu_normalize;
+extern const struct kernel cpu_layer_norm, cpu_layer_norm_bwd;
+extern const struct kernel cpu_map, cpu_cast, cpu_normalize, cpu_dropout;
+extern const struct kernel cpu_pool, cpu_global_pool;
+extern const struct kernel cpu_join, cpu_copy, cpu_permute, cpu_flip, cpu_padded_crop;
+extern const struct kernel cpu_reduce, cpu_reduce_bwd;
+extern const struct kernel cpu_softmax, cpu_softmax_bwd, cpu_softmax_xent, cpu_regression,
+    cpu_loss_sum;
+extern const struct kernel cpu_grad_norm, cpu_sgd, cpu_adamw, cpu_ema;
 
 #endif

@@ -10,28 +10,30 @@ struct map {
 };
 
 static const struct map maps[OP_COUNT] = {
-    [OP_RELU] = { MAP_ACT, ACT_RELU },
-    [OP_GELU] = { MAP_ACT, ACT_GELU },
-    [OP_SILU] = { MAP_ACT, ACT_SILU },
-    [OP_TANH] = { MAP_ACT, ACT_TANH },
-    [OP_SIGMOID] = { MAP_ACT, ACT_SIGMOID },
-    [OP_RELU_BWD] = { MAP_ACT_BWD, ACT_RELU },
-    [OP_GELU_BWD] = { MAP_ACT_BWD, ACT_GELU },
-    [OP_SILU_BWD] = { MAP_ACT_BWD, ACT_SILU },
-    [OP_TANH_BWD] = { MAP_ACT_BWD, ACT_TANH },
-    [OP_SIGMOID_BWD] = { MAP_ACT_BWD, ACT_SIGMOID },
-    [OP_ADD] = { MAP_ADD, ACT_NONE },
-    [OP_MULTIPLY] = { MAP_MULTIPLY, ACT_NONE },
+    [OP_RELU] = { MAP_ACT, ACT_RELU },         [OP_GELU] = { MAP_ACT, ACT_GELU },
+    [OP_SILU] = { MAP_ACT, ACT_SILU },         [OP_TANH] = { MAP_ACT, ACT_TANH },
+    [OP_SIGMOID] = { MAP_ACT, ACT_SIGMOID },   [OP_RELU_BWD] = { MAP_ACT_BWD, ACT_RELU },
+    [OP_GELU_BWD] = { MAP_ACT_BWD, ACT_GELU }, [OP_SILU_BWD] = { MAP_ACT_BWD, ACT_SILU },
+    [OP_TANH_BWD] = { MAP_ACT_BWD, ACT_TANH }, [OP_SIGMOID_BWD] = { MAP_ACT_BWD, ACT_SIGMOID },
+    [OP_ADD] = { MAP_ADD, ACT_NONE },          [OP_MULTIPLY] = { MAP_MULTIPLY, ACT_NONE },
 };
 
 static void map_block(const struct simd *simd, const struct map *map, float *y, const float *a,
                       const float *b, int64_t count)
 {
     switch (map->kind) {
-    case MAP_ACT: simd->map->act[map->act](y, a, count); break;
-    case MAP_ACT_BWD: simd->map->act_bwd[map->act](y, a, b, count); break;
-    case MAP_ADD: simd->map->add(y, a, b, count); break;
-    case MAP_MULTIPLY: simd->map->multiply(y, a, b, count); break;
+    case MAP_ACT:
+        simd->map->act[map->act](y, a, count);
+        break;
+    case MAP_ACT_BWD:
+        simd->map->act_bwd[map->act](y, a, b, count);
+        break;
+    case MAP_ADD:
+        simd->map->add(y, a, b, count);
+        break;
+    case MAP_MULTIPLY:
+        simd->map->multiply(y, a, b, count);
+        break;
     }
 }
 

@@ -24,7 +24,7 @@ static void apply_blocks(const struct part *part, const float *mean)
                                   .mean = mean,
                                   .beta = call->in[2].data,
                                   .scale = norm_constant(call, NORM_SCALE) };
-    struct span span = part_span(part, norm_rows(&call->in[0]), block);
+    struct span span = part_span(part, tensor_rows(&call->in[0]), block);
     for (int64_t r = span.from; r < span.to; r += block) {
         int64_t count = span.to - r < block ? span.to - r : block;
         int64_t at = r * channels, n = count * channels;
@@ -90,7 +90,7 @@ static void sums_blocks(const struct part *part, const float *rstd, bool fixed)
     int64_t channels = norm_channels(call), block = rows_block(channels);
     struct norm_channels norm = { .channels = channels, .mean = call->in[3].data, .rstd = rstd };
     float *second = slice.buffer + rows_buffer(channels);
-    struct span span = part_span(part, norm_rows(&call->in[0]), block);
+    struct span span = part_span(part, tensor_rows(&call->in[0]), block);
     norm_clear(&slice, channels);
     for (int64_t r = span.from; r < span.to; r += block) {
         int64_t count = span.to - r < block ? span.to - r : block;
@@ -128,7 +128,7 @@ static void backward_part(const struct part *part)
                                   .dy_mean = norm_constant(call, NORM_DY_MEAN),
                                   .slope = norm_constant(call, NORM_SLOPE) };
     float *second = slice.buffer + rows_buffer(channels);
-    struct span span = part_span(part, norm_rows(&call->in[0]), block);
+    struct span span = part_span(part, tensor_rows(&call->in[0]), block);
     for (int64_t r = span.from; r < span.to; r += block) {
         int64_t count = span.to - r < block ? span.to - r : block;
         int64_t at = r * channels, n = count * channels;
@@ -145,7 +145,7 @@ static enum code batch_norm_bwd_run(struct device *device, struct op_call *call,
     (void)err;
     parts_run(device, call, sums_part);
     norm_join_gradients(device, call, call->in[2].data, call->in[4].data,
-                        norm_rows(&call->in[1]));
+                        tensor_rows(&call->in[1]));
     if (call_has_out(call, 0)) parts_run(device, call, backward_part);
     return OK;
 }
@@ -162,7 +162,7 @@ static enum code infer_bwd_run(struct device *device, struct op_call *call, stru
     fixed_constants(call, call->in[2].data, call->in[4].data);
     parts_run(device, call, sums_fixed_part);
     norm_join_gradients(device, call, call->in[2].data, norm_constant(call, NORM_RSTD),
-                        norm_rows(&call->in[1]));
+                        tensor_rows(&call->in[1]));
     return OK;
 }
 

@@ -29,9 +29,8 @@ void norm_prepare(const struct device *device, struct op_call *call, int64_t flo
 float *norm_constant(const struct op_call *call, enum norm_constant which);
 struct norm_slice norm_slice(const struct op_call *call, int index, int parts);
 
-/* Channels, and rows of the tensor as [rows, C]. */
+/* Channels of the call. */
 int64_t norm_channels(const struct op_call *call);
-int64_t norm_rows(const struct tensor *tensor);
 
 /* Forward: statistics of input 0 over all its rows. Fills outputs mean and rstd, the running
  * values, and NORM_SCALE. */

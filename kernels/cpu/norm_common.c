@@ -9,11 +9,6 @@ int64_t norm_channels(const struct op_call *call)
     return shape->dim[shape->rank - 1];
 }
 
-int64_t norm_rows(const struct tensor *tensor)
-{
-    return shape_count(&tensor->shape) / tensor->shape.dim[tensor->shape.rank - 1];
-}
-
 void norm_prepare(const struct device *device, struct op_call *call, int64_t floats)
 {
     int64_t channels = norm_channels(call);
@@ -53,7 +48,7 @@ static void moments_part(const struct part *part)
     const struct simd *simd = device_simd(part->device);
     struct norm_slice slice = norm_slice(call, part->index, part->count);
     int64_t channels = norm_channels(call), block = rows_block(channels);
-    struct span span = part_span(part, norm_rows(x), block);
+    struct span span = part_span(part, tensor_rows(x), block);
     norm_clear(&slice, channels);
     for (int64_t r = span.from; r < span.to; r += block) {
         int64_t count = span.to - r < block ? span.to - r : block;
@@ -77,7 +72,7 @@ static void moments_join(const struct norm_slice *first, int64_t before,
 
 void norm_statistics(struct device *device, struct op_call *call)
 {
-    int64_t channels = norm_channels(call), rows = norm_rows(&call->in[0]), before = 0;
+    int64_t channels = norm_channels(call), rows = tensor_rows(&call->in[0]), before = 0;
     int parts = device->threads;
     parts_run(device, call, moments_part);
     struct norm_slice total = norm_slice(call, 0, parts);
@@ -99,8 +94,7 @@ void norm_statistics(struct device *device, struct op_call *call)
         mean[c] = (float)total.a[c];
         rstd[c] = (float)inverse;
         scale[c] = gamma[c] * rstd[c]; /* as backward computes it */
-        running_mean[c] =
-            (float)((1 - momentum) * (double)running_mean[c] + momentum * total.a[c]);
+        running_mean[c] = (float)((1 - momentum) * (double)running_mean[c] + momentum * total.a[c]);
         running_var[c] = (float)((1 - momentum) * (double)running_var[c] + momentum * unbiased);
     }
 }

@@ -106,8 +106,7 @@ static void forward_part(const struct part *part)
                                   .scale = norm_constant(call, NORM_SCALE),
                                   .beta = call->in[2].data };
     struct span span = part_span(part, g.batch * g.out_height, 1);
-    for (int64_t o = span.from; o < span.to; o++)
-        forward_row(part, &g, &norm, o, slice.buffer);
+    for (int64_t o = span.from; o < span.to; o++) forward_row(part, &g, &norm, o, slice.buffer);
 }
 
 static enum code pool_run(struct device *device, struct op_call *call, struct err *err)
@@ -262,7 +261,7 @@ static enum code pool_bwd_run(struct device *device, struct op_call *call, struc
     float *scale = norm_constant(call, NORM_SCALE);
     for (int64_t c = 0; c < norm_channels(call); c++) scale[c] = gamma[c] * rstd[c];
     parts_run(device, call, sums_part);
-    norm_join_gradients(device, call, gamma, rstd, norm_rows(&call->in[1]));
+    norm_join_gradients(device, call, gamma, rstd, tensor_rows(&call->in[1]));
     if (call_has_out(call, 0)) parts_run(device, call, backward_part);
     return OK;
 }

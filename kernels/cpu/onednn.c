@@ -51,8 +51,8 @@ enum dtype onednn_role_dtype(const struct onednn_spec *spec, enum onednn_role ro
 bool onednn_eltwise(enum activation act, dnnl_alg_kind_t *kind)
 {
     static const dnnl_alg_kind_t kinds[ACT_COUNT] = {
-        [ACT_RELU] = dnnl_eltwise_relu,  [ACT_GELU] = dnnl_eltwise_gelu_erf,
-        [ACT_SILU] = dnnl_eltwise_swish, [ACT_TANH] = dnnl_eltwise_tanh,
+        [ACT_RELU] = dnnl_eltwise_relu,        [ACT_GELU] = dnnl_eltwise_gelu_erf,
+        [ACT_SILU] = dnnl_eltwise_swish,       [ACT_TANH] = dnnl_eltwise_tanh,
         [ACT_SIGMOID] = dnnl_eltwise_logistic,
     };
     *kind = kinds[act];
@@ -62,10 +62,14 @@ bool onednn_eltwise(enum activation act, dnnl_alg_kind_t *kind)
 static struct onednn_shape linear_shape(const struct onednn_spec *s, enum onednn_role role)
 {
     switch (role) {
-    case ROLE_DATA: return (struct onednn_shape){ 2, { s->batch, s->channels }, dnnl_ab };
-    case ROLE_WEIGHT: return (struct onednn_shape){ 2, { s->filters, s->channels }, dnnl_ab };
-    case ROLE_OUTPUT: return (struct onednn_shape){ 2, { s->batch, s->filters }, dnnl_ab };
-    default: return (struct onednn_shape){ 1, { s->filters }, dnnl_a };
+    case ROLE_DATA:
+        return (struct onednn_shape){ 2, { s->batch, s->channels }, dnnl_ab };
+    case ROLE_WEIGHT:
+        return (struct onednn_shape){ 2, { s->filters, s->channels }, dnnl_ab };
+    case ROLE_OUTPUT:
+        return (struct onednn_shape){ 2, { s->batch, s->filters }, dnnl_ab };
+    default:
+        return (struct onednn_shape){ 1, { s->filters }, dnnl_a };
     }
 }
 
@@ -78,22 +82,21 @@ struct onednn_shape onednn_shape_of(const struct onednn_spec *s, enum onednn_rol
         return (struct onednn_shape){ 4, { s->batch, s->channels, s->in[0], s->in[1] }, dnnl_acdb };
     case ROLE_WEIGHT:
         if (g == 1)
-            return (struct onednn_shape){
-                4, { filters, channels, s->kernel[0], s->kernel[1] }, dnnl_acdb
-            };
-        return (struct onednn_shape){
-            5, { g, filters, channels, s->kernel[0], s->kernel[1] }, dnnl_abdec
-        };
+            return (struct onednn_shape){ 4,
+                                          { filters, channels, s->kernel[0], s->kernel[1] },
+                                          dnnl_acdb };
+        return (struct onednn_shape){ 5,
+                                      { g, filters, channels, s->kernel[0], s->kernel[1] },
+                                      dnnl_abdec };
     case ROLE_OUTPUT:
-        return (struct onednn_shape){
-            4, { s->batch, s->filters, s->out[0], s->out[1] }, dnnl_acdb
-        };
-    default: return (struct onednn_shape){ 1, { s->filters }, dnnl_a };
+        return (
+            struct onednn_shape){ 4, { s->batch, s->filters, s->out[0], s->out[1] }, dnnl_acdb };
+    default:
+        return (struct onednn_shape){ 1, { s->filters }, dnnl_a };
     }
 }
 
-enum code onednn_prepare(struct onednn_op **result, const struct onednn_spec *spec,
-                         struct err *err)
+enum code onednn_prepare(struct onednn_op **result, const struct onednn_spec *spec, struct err *err)
 {
     struct onednn_op *op = NULL;
     int threads = omp_get_max_threads();
@@ -106,9 +109,8 @@ enum code onednn_prepare(struct onednn_op **result, const struct onednn_spec *sp
     omp_set_num_threads(spec->threads);
     if ((code = onednn_check(dnnl_engine_create(&op->engine, dnnl_cpu, 0), "open an engine", err)))
         goto out;
-    if ((code = onednn_check(
-             dnnl_stream_create(&op->stream, op->engine, dnnl_stream_default_flags),
-             "open a stream", err)))
+    if ((code = onednn_check(dnnl_stream_create(&op->stream, op->engine, dnnl_stream_default_flags),
+                             "open a stream", err)))
         goto out;
     if ((code = onednn_create(op, err))) goto out;
     *result = op;
@@ -136,8 +138,8 @@ static enum code run_reorder(struct onednn_op *op, struct err *err)
         { DNNL_ARG_FROM, outward ? op->memory[ROLE_WEIGHT] : op->canonical },
         { DNNL_ARG_TO, outward ? op->canonical : op->memory[ROLE_WEIGHT] },
     };
-    return onednn_check(dnnl_primitive_execute(op->reorder, op->stream, 2, args),
-                        "reorder weights", err);
+    return onednn_check(dnnl_primitive_execute(op->reorder, op->stream, 2, args), "reorder weights",
+                        err);
 }
 
 static enum code run_primitive(struct onednn_op *op, struct err *err)

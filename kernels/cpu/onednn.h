@@ -18,10 +18,10 @@ struct onednn_spec {
     bool linear;
     enum dtype data, weight, result; /* of x and dy; of w; of what this pass writes */
     int64_t batch, channels, filters;
-    int64_t in[2], out[2], kernel[2]; /* h, w */
+    int64_t in[2], out[2], kernel[2];   /* h, w */
     int stride[2], dilation[2], pad[4]; /* dilation 1: dense; pad top, bottom, left, right */
     int groups;
-    bool bias; /* forward only */
+    bool bias;           /* forward only */
     enum activation act; /* forward only */
     int threads;
 };

@@ -21,7 +21,7 @@ struct onednn_op {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
     dnnl_primitive_t primitive;
-    dnnl_primitive_t reorder;         /* of the weights, in or out; NULL: they are used as they are */
+    dnnl_primitive_t reorder; /* of the weights, in or out; NULL: they are used as they are */
     dnnl_memory_t memory[ROLE_COUNT]; /* as the primitive wants them */
     dnnl_memory_t canonical;          /* weights as pawl keeps them, where a reorder is needed */
     dnnl_memory_t scratch;

@@ -53,26 +53,26 @@ static dnnl_status_t describe_conv(union op_desc *op, struct descs *d, enum oned
     dnnl_dims_t strides = { s->stride[0], s->stride[1] };
     dnnl_dims_t dilates = { s->dilation[0] - 1, s->dilation[1] - 1 };
     dnnl_dims_t before = { s->pad[0], s->pad[2] }, after = { s->pad[1], s->pad[3] };
-    dnnl_prop_kind_t kind =
-        s->pass == ONEDNN_FORWARD ? dnnl_forward_inference : dnnl_forward_training;
+    dnnl_prop_kind_t kind = s->pass == ONEDNN_FORWARD ? dnnl_forward_inference
+                                                      : dnnl_forward_training;
     if (pass == ONEDNN_FORWARD)
-        return dnnl_dilated_convolution_forward_desc_init(
-            &op->conv, kind, dnnl_convolution_direct, data, weight, bias, output, strides, dilates,
-            before, after);
+        return dnnl_dilated_convolution_forward_desc_init(&op->conv, kind, dnnl_convolution_direct,
+                                                          data, weight, bias, output, strides,
+                                                          dilates, before, after);
     if (pass == ONEDNN_BWD_DATA)
-        return dnnl_dilated_convolution_backward_data_desc_init(
-            &op->conv, dnnl_convolution_direct, data, weight, output, strides, dilates, before,
-            after);
-    return dnnl_dilated_convolution_backward_weights_desc_init(
-        &op->conv, dnnl_convolution_direct, data, weight, NULL, output, strides, dilates, before,
-        after);
+        return dnnl_dilated_convolution_backward_data_desc_init(&op->conv, dnnl_convolution_direct,
+                                                                data, weight, output, strides,
+                                                                dilates, before, after);
+    return dnnl_dilated_convolution_backward_weights_desc_init(&op->conv, dnnl_convolution_direct,
+                                                               data, weight, NULL, output, strides,
+                                                               dilates, before, after);
 }
 
 static dnnl_status_t describe_op(union op_desc *op, struct descs *d, enum onednn_pass pass,
                                  const struct onednn_spec *s)
 {
-    dnnl_prop_kind_t kind =
-        s->pass == ONEDNN_FORWARD ? dnnl_forward_inference : dnnl_forward_training;
+    dnnl_prop_kind_t kind = s->pass == ONEDNN_FORWARD ? dnnl_forward_inference
+                                                      : dnnl_forward_training;
     return s->linear ? describe_product(op, d, pass, kind) : describe_conv(op, d, pass, s);
 }
 
@@ -182,8 +182,8 @@ enum code onednn_create(struct onednn_op *op, struct err *err)
     snprintf(op->algorithm, sizeof op->algorithm, "onednn:%s", name);
     if ((status = dnnl_primitive_create(&op->primitive, chosen)) != dnnl_success) goto out;
     if ((status = make_memories(op, chosen)) != dnnl_success) goto out;
-    const dnnl_memory_desc_t *scratch =
-        dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0);
+    const dnnl_memory_desc_t *scratch = dnnl_primitive_desc_query_md(chosen,
+                                                                     dnnl_query_scratchpad_md, 0);
     if (scratch) op->scratch_bytes = dnnl_memory_desc_get_size(scratch);
     if (op->scratch_bytes)
         status = dnnl_memory_create(&op->scratch, scratch, op->engine, DNNL_MEMORY_NONE);

@@ -76,11 +76,10 @@ enum code product_run(struct device *device, struct op_call *call, struct err *e
     char *workspace = call->workspace;
     bool add = call->accumulate & 1;
     void *result = add ? workspace + product->result_offset : call->out[0].data;
-    TRY(onednn_run(product->op, result, call->in[0].data, call->in[1].data,
-                   call_vector(call, 2), workspace, err));
+    TRY(onednn_run(product->op, result, call->in[0].data, call->in[1].data, call_vector(call, 2),
+                   workspace, err));
     if (add) parts_run(device, call, add_result);
-    if (call_has_out(call, 1))
-        bias_gradient_run(device, call, 1, workspace + product->bias_offset);
+    if (call_has_out(call, 1)) bias_gradient_run(device, call, 1, workspace + product->bias_offset);
     return OK;
 }
 
@@ -121,8 +120,8 @@ void bias_gradient_run(struct device *device, struct op_call *call, int output, 
     double *total = workspace;
     parts_run(device, call, bias_part);
     for (int i = 1; i < device->threads; i++) {
-        const double *sum =
-            (const double *)(const void *)((char *)workspace + i * bias_part_bytes(columns));
+        const double *sum = (const double *)(const void *)((char *)workspace +
+                                                           i * bias_part_bytes(columns));
         for (int64_t c = 0; c < columns; c++) total[c] += sum[c];
     }
     call_store(call, output, total, columns);

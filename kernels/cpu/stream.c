@@ -5,7 +5,8 @@ const float *stream_read(const struct simd *simd, const struct tensor *tensor, i
                          int64_t count, float *buffer)
 {
     switch (tensor->dtype) {
-    case DTYPE_F32: return (const float *)tensor->data + from;
+    case DTYPE_F32:
+        return (const float *)tensor->data + from;
     case DTYPE_BF16:
         simd->map->bf16_to_f32(buffer, (const uint16_t *)tensor->data + from, count);
         return buffer;
@@ -21,8 +22,8 @@ float *stream_place(const struct tensor *tensor, int64_t from, float *buffer)
     return tensor->dtype == DTYPE_F32 ? (float *)tensor->data + from : buffer;
 }
 
-void stream_write(const struct simd *simd, const struct tensor *tensor, int64_t from,
-                  int64_t count, const float *result)
+void stream_write(const struct simd *simd, const struct tensor *tensor, int64_t from, int64_t count,
+                  const float *result)
 {
     if (tensor->dtype == DTYPE_BF16)
         simd->map->f32_to_bf16((uint16_t *)tensor->data + from, result, count);
@@ -46,6 +47,14 @@ bool stream_supports(const struct device *device, const struct op_call *call)
         if (!streams(&call->in[i])) return false;
     for (int i = 0; i < call->outs; i++)
         if (!streams(&call->out[i])) return false;
+    return true;
+}
+
+bool call_all_f32(const struct device *device, const struct op_call *call)
+{
+    (void)device;
+    for (int i = 0; i < call->ins; i++)
+        if (call_has_in(call, i) && call->in[i].dtype != DTYPE_F32) return false;
     return true;
 }
 

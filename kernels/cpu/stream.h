@@ -18,14 +18,17 @@ const float *stream_read(const struct simd *simd, const struct tensor *tensor, i
 float *stream_place(const struct tensor *tensor, int64_t from, float *buffer);
 
 /* Stores what was computed at stream_place. */
-void stream_write(const struct simd *simd, const struct tensor *tensor, int64_t from,
-                  int64_t count, const float *result);
+void stream_write(const struct simd *simd, const struct tensor *tensor, int64_t from, int64_t count,
+                  const float *result);
 
 /* Whether input and output types are ones that streams know. */
 bool stream_dtype(enum dtype dtype);
 
 /* supports() of kernels whose float tensors are all F32 or BF16. */
 bool stream_supports(const struct device *device, const struct op_call *call);
+
+/* supports() of kernels whose inputs are all F32. */
+bool call_all_f32(const struct device *device, const struct op_call *call);
 
 /* An f32 vector of an optional input, or NULL where it is absent. */
 const float *call_vector(const struct op_call *call, int input);

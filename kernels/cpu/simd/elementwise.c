@@ -154,10 +154,16 @@ static void sigmoid_bwd(float *dx, const float *dy, const float *y, int64_t coun
     for (int64_t i = 0; i < count; i++) dx[i] = dy[i] * y[i] * (1 - y[i]);
 }
 
-static void exponential(float *y, const float *x, int64_t count)
+static void exponential(float *y, const float *x, float shift, int64_t count)
 {
 #pragma omp simd
-    for (int64_t i = 0; i < count; i++) y[i] = math_exp(x[i]);
+    for (int64_t i = 0; i < count; i++) y[i] = math_exp(x[i] - shift);
+}
+
+static void add_scaled(float *y, const float *x, float factor, int64_t count)
+{
+#pragma omp simd
+    for (int64_t i = 0; i < count; i++) y[i] += factor * x[i];
 }
 
 extern const struct simd_elementwise SIMD(simd_elementwise);
@@ -172,4 +178,5 @@ const struct simd_elementwise SIMD(simd_elementwise) = {
     .act = { copy, relu, gelu, silu, tanh_map, sigmoid },
     .act_bwd = { copy_bwd, relu_bwd, gelu_bwd, silu_bwd, tanh_bwd, sigmoid_bwd },
     .exponential = exponential,
+    .add_scaled = add_scaled,
 };

@@ -19,7 +19,7 @@ static inline float math_power2(int32_t k)
 }
 
 struct math_split {
-    float r, q;   /* exp(r) - 1 = r + r^2 q */
+    float r, q; /* exp(r) - 1 = r + r^2 q */
     int32_t k;
 };
 

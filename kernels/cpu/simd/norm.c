@@ -57,8 +57,7 @@ static void moments_tail(double *mean, double *m2, int64_t before, const float *
             s1[i] += d;
             s2[i] += d * d;
         }
-    for (int i = 0; i < width; i++)
-        join(mean + i, m2 + i, before, rows, shift[i], s1[i], s2[i]);
+    for (int i = 0; i < width; i++) join(mean + i, m2 + i, before, rows, shift[i], s1[i], s2[i]);
 }
 
 static void moments(double *mean, double *m2, int64_t before, const float *x, int64_t rows,
@@ -124,8 +123,7 @@ static void backward(float *dx, const float *g, const float *x, const struct nor
     for (int64_t r = 0; r < rows; r++, x += channels, g += channels, dx += channels) {
 #pragma omp simd
         for (int64_t c = 0; c < channels; c++)
-            dx[c] = n->scale[c] *
-                    ((g[c] - n->dy_mean[c]) - (x[c] - n->mean[c]) * n->slope[c]);
+            dx[c] = n->scale[c] * ((g[c] - n->dy_mean[c]) - (x[c] - n->mean[c]) * n->slope[c]);
     }
 }
 

@@ -75,7 +75,7 @@ INLINE void pool_channels(const struct norm_row *row, bool relu, int pool, int64
                 best = v;
                 continue;
             }
-            ivec better = (ivec)(v > best) | (ivec)(v != v);
+            ivec better = (ivec)(v > best) | ((ivec)(v != v) & (ivec)(best == best));
             ivec here = { 0 };
             best = vec_pick(better, v, best);
             index = (index & ~better) | ((here + i) & better);
@@ -114,8 +114,7 @@ INLINE void sums_channels(double *dbeta, double *dgamma, const struct norm_row *
     }
 }
 
-INLINE void backward_channels(const struct norm_row *row, bool relu, int pool, int64_t c,
-                              int width)
+INLINE void backward_channels(const struct norm_row *row, bool relu, int pool, int64_t c, int width)
 {
     const struct norm_channels *n = row->norm;
     int64_t channels = n->channels;
@@ -185,8 +184,7 @@ void SIMD(norm_pool_sums)(double *dbeta, double *dgamma, const struct norm_row *
         for (; c + LANES <= channels; c += LANES) sums_relu(dbeta, dgamma, row, true, c, LANES);
     else
         for (; c + LANES <= channels; c += LANES) sums_relu(dbeta, dgamma, row, false, c, LANES);
-    if (c < channels)
-        sums_channels(dbeta, dgamma, row, relu, row->pool, c, (int)(channels - c));
+    if (c < channels) sums_channels(dbeta, dgamma, row, relu, row->pool, c, (int)(channels - c));
 }
 
 void SIMD(norm_pool_backward)(const struct norm_row *row, bool relu)

@@ -28,7 +28,10 @@ struct simd_elementwise {
                       int64_t rows, int64_t columns);
     simd_map1 *act[ACT_COUNT];
     simd_map2 *act_bwd[ACT_COUNT];
-    simd_map1 *exponential;
+    /* y = exp(x - shift) */
+    void (*exponential)(float *y, const float *x, float shift, int64_t count);
+    /* y += factor * x */
+    void (*add_scaled)(float *y, const float *x, float factor, int64_t count);
 };
 
 /* Sums over rows [rows, columns] and over one row. */
@@ -46,9 +49,9 @@ struct simd_reduce {
 struct norm_channels {
     int64_t channels;
     const float *mean, *rstd, *gamma, *beta;
-    const float *scale;       /* gamma * rstd */
-    const float *dy_mean;     /* backward: mean of g over the batch */
-    const float *slope;       /* backward: rstd * mean of g * xhat */
+    const float *scale;   /* gamma * rstd */
+    const float *dy_mean; /* backward: mean of g over the batch */
+    const float *slope;   /* backward: rstd * mean of g * xhat */
 };
 
 /* One row of pooled output and the `pool` input rows over it. */
@@ -57,15 +60,13 @@ enum { NORM_POOL_MOST = 16 };
 struct norm_row {
     const struct norm_channels *norm;
     int pool;
-    int64_t out;             /* pooled pixels */
+    int64_t out;                    /* pooled pixels */
     const float *x[NORM_POOL_MOST]; /* [pool] rows of out * pool pixels */
-    float *y;                /* [out, C] */
-    uint8_t *index;          /* [out, C]; NULL when pool is 1 */
-    const float *dy;         /* backward: [out, C] */
+    float *y;                       /* [out, C] */
+    uint8_t *index;                 /* [out, C]; NULL when pool is 1 */
+    const float *dy;                /* backward: [out, C] */
     float *dx[NORM_POOL_MOST];
 };
-
-
 
 struct simd_norm {
     /* Joins `rows` more rows (at most 128) to mean and sum of squared deviations of `before` rows
@@ -87,6 +88,40 @@ struct simd_norm {
     void (*pool_sums)(double *dbeta, double *dgamma, const struct norm_row *row, bool relu);
     void (*pool_backward)(const struct norm_row *row, bool relu);
 };
+
+struct row_constants {
+    float mean, rstd, mean_g, mean_gx;
+};
+
+/* One row of a layer norm or softmax; xhat = (x - mean) * rstd. gamma and beta may be NULL. */
+struct simd_row {
+    void (*norm)(float *y, const float *x, float mean, float rstd, const float *gamma,
+                 const float *beta, int64_t count);
+    /* sums[0] = sum of dy gamma, sums[1] = sum of dy gamma xhat */
+    void (*norm_sums)(double sums[2], const float *dy, const float *x, float mean, float rstd,
+                      const float *gamma, int64_t count);
+    /* dx = rstd (dy gamma - mean_g - xhat mean_gx) */
+    void (*norm_backward)(float *dx, const float *dy, const float *x,
+                          const struct row_constants *row, const float *gamma, int64_t count);
+    /* dgamma += dy xhat, dbeta += dy */
+    void (*norm_gradients)(float *dgamma, float *dbeta, const float *dy, const float *x, float mean,
+                           float rstd, int64_t count);
+    /* dx = y (dy - dot) */
+    void (*softmax_backward)(float *dx, const float *dy, const float *y, float dot, int64_t count);
+};
+
+/* Pools, one output or input pixel at a time over its channels. */
+struct simd_pool {
+    /* Where x beats best (or is the first NaN), takes it and the cell number. */
+    void (*take)(float *best, int32_t *index, const float *x, int32_t cell, int64_t count);
+    /* dx += dy where index is this cell */
+    void (*route)(float *dx, const float *dy, const uint8_t *index, uint8_t cell, int64_t count);
+    void (*narrow)(uint8_t *y, const int32_t *x, int64_t count);
+};
+
+/* Dropout of elements [4 block, 4 block + count) of one sample: y = kept ? x * factor : 0. */
+typedef void simd_dropout(float *y, const float *x, int64_t count, uint64_t key, int64_t ordinal,
+                          int64_t block, float rate);
 
 /* Optimizer updates of one run of parameters; see op.c for the formulas. */
 struct sgd_scalars {
@@ -114,7 +149,10 @@ struct simd {
     const struct simd_elementwise *map;
     const struct simd_reduce *reduce;
     const struct simd_norm *norm;
+    const struct simd_row *row;
+    const struct simd_pool *pool;
     const struct simd_optimizer *optimizer;
+    simd_dropout *dropout;
 };
 
 extern const struct simd simd_plain, simd_avx2, simd_avx512;

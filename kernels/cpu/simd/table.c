@@ -8,7 +8,10 @@
 extern const struct simd_elementwise SIMD(simd_elementwise);
 extern const struct simd_reduce SIMD(simd_reduce);
 extern const struct simd_norm SIMD(simd_norm);
+extern const struct simd_row SIMD(simd_row);
+extern const struct simd_pool SIMD(simd_pool);
 extern const struct simd_optimizer SIMD(simd_optimizer);
+simd_dropout SIMD(simd_dropout_run);
 
 const struct simd SIMD(simd) = {
     .name = NAME_TEXT(SIMD_NAME),
@@ -16,5 +19,8 @@ const struct simd SIMD(simd) = {
     .map = &SIMD(simd_elementwise),
     .reduce = &SIMD(simd_reduce),
     .norm = &SIMD(simd_norm),
+    .row = &SIMD(simd_row),
+    .pool = &SIMD(simd_pool),
+    .dropout = SIMD(simd_dropout_run),
     .optimizer = &SIMD(simd_optimizer),
 };
