@@ -124,7 +124,6 @@ enum code run_finished(bool *finished, const char *dir, struct err *err)
         const char *kind =
             json_string_value(json_object_get(json_array_get(records, i), "kind"));
         if (kind && strcmp(kind, "end") == 0) *finished = true;
-        if (kind && strcmp(kind, "extend") == 0) *finished = false;
     }
     json_decref(records);
     return OK;
