@@ -50,9 +50,14 @@ struct h5_info {
     bool compressed;
 };
 
-/* Begins a file that h5_publish puts at `path`. Either h5_publish or h5_close must follow. */
+/* Begins a file that h5_publish puts at `path`. One of h5_publish, h5_finish, h5_close must
+ * follow. */
 enum code h5_create(struct h5 *h5, const char *path, struct err *err);
 enum code h5_publish(struct h5 *h5, struct err *err);
+
+/* The first half of h5_publish: the file is complete, durable and closed, still under the name
+ * `h5->temporary`, which the caller looks at and then puts in place or removes. On failure it is gone. */
+enum code h5_finish(struct h5 *h5, struct err *err);
 
 /* Opens for reading. Fails with NOT_FOUND, DAMAGED (not HDF5, truncated, external storage), IO. */
 enum code h5_open(struct h5 *h5, const char *path, struct err *err);
