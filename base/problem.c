@@ -214,6 +214,7 @@ static int by_place(const void *a, const void *b)
 static bool same_file(const struct problem *a, const struct problem *b)
 {
     const char *x = a->mark.file, *y = b->mark.file;
+    if (!a->mark.line && !b->mark.line && a->mark.source != b->mark.source) return false;
     return x == y || (x && y && strcmp(x, y) == 0);
 }
 

@@ -115,7 +115,8 @@ struct document {
  * Composition: what `extends` names (a path or a list, relative to the file) comes first, later files
  * win, maps merge, lists replace; the same alternative of a choice merges its options, another one
  * replaces it. Inside scalars, `${env:NAME}` and `${ref:path.to.key}` are replaced and `$${` stands
- * for a plain `${`. In --set, items of a list are addressed by number (from 0) and alternatives by
+ * for a plain `${`; `"${env:N}"`, in quotes because YAML wants them inside { }, is what N holds, a
+ * number too. In --set, items of a list are addressed by number (from 0) and alternatives by
  * name; the value is YAML where the row is a map, list or choice, and the text as it is otherwise. */
 enum code document_load(struct document *document, struct arena *arena, const char *path,
                         const struct kind *const *kinds, const struct document_opts *opts,

@@ -220,8 +220,7 @@ static void check_scalar(struct load *load, struct node *node, const struct trai
     } else if (reading.ranged && !in_range(field, reading.value)) {
         refuse(load, node,
                problem_add(load->problems, node->mark, "%s must be %s, got %s", subject,
-                           field_range(load->arena, field), shown))
-            ->allowed = arena_format(load->arena, "range: %s", field_range(load->arena, field));
+                           field_range(load->arena, field), shown));
     }
 }
 

@@ -80,7 +80,8 @@ static void add_scalar(struct render *render, const struct node *node)
     bool name = type == FIELD_REF && strchr(text, '@');
     if ((type == FIELD_PATH || type == FIELD_REF) && !name)
         text = path_from(&render->arena, render->dir, node_path(&render->arena, node, NULL));
-    text = escaped(&render->arena, text);
+    /* A part alone keeps the references that only the file which extends it can resolve. */
+    if (!node->broken) text = escaped(&render->arena, text);
     /* A number keeps its letters; a scalar of any type keeps its quotes, which say what it is. */
     bool number = type == FIELD_BOOL || type == FIELD_INT || type == FIELD_REAL ||
                   type == FIELD_BYTES || type == FIELD_TIME || type == FIELD_SPAN;
@@ -114,7 +115,11 @@ static void render_value(struct render *render, const struct node *node, int lev
             render_value(render, item, level + 1);
         }
     } else {
-        end_line(render, NULL);
+        /* Behind "-" the first key stands in the same line. */
+        if (text_ends(str_text(&render->line), "-"))
+            str_add_char(&render->line, ' ');
+        else
+            end_line(render, NULL);
         render_map(render, node, level);
     }
 }

@@ -101,6 +101,10 @@ const char *field_range(struct arena *arena, const struct field *field)
     bool low = field->low > -1e300, high = field->high < 1e300 && field->high >= field->low &&
                                            !(field->high == 0 && field->low == 0);
     struct str text = { 0 };
+    if (low && high && !field->low_open) {
+        str_addf(&text, "from %.10g to %.10g", field->low, field->high);
+        low = high = false;
+    }
     if (low) str_addf(&text, "%s %.10g", field->low_open ? "above" : "at least", field->low);
     if (low && high) str_add(&text, " and ");
     if (high) str_addf(&text, "at most %.10g", field->high);
@@ -258,7 +262,7 @@ const char *unknown_choice(struct load *load, struct mark mark, const struct cho
     const char **names = choice_names(load->arena, choices);
     const char *nearest = text_nearest(name, names);
     suggest(load, problem, nearest);
-    for (const struct choice *c = choices; !nearest && c->name; c++)
+    for (const struct choice *c = choices; !nearest && !problem->hint && c->name; c++)
         if (field_find(c->fields, name))
             problem->hint = arena_format(load->arena, "'%s' is an option: write {%s: {%s: ...}}",
                                          name, c->name, name);
