@@ -37,8 +37,9 @@ char *arena_format(struct arena *arena, const char *format, ...)
 /* Gives everything back. The arena can be used again. A zeroed arena is accepted. */
 void arena_release(struct arena *arena);
 
-#define ARENA_NEW(arena, type)          ((type *)arena_take((arena), sizeof(type)))
-#define ARENA_ARRAY(arena, count, type) ((type *)arena_array((arena), (size_t)(count), sizeof(type)))
+#define ARENA_NEW(arena, type) ((type *)arena_take((arena), sizeof(type)))
+#define ARENA_ARRAY(arena, count, type)                                                            \
+    ((type *)arena_array((arena), (size_t)(count), sizeof(type)))
 
 /* Allocates one large zeroed block aligned to 128 bytes (size rounded up to 128).
  * Fails with NO_MEMORY; `what` names the block in the message. block_free accepts NULL. */

@@ -27,7 +27,8 @@ int code_exit(enum code code)
     return codes[code].exit;
 }
 
-static void fill(struct err *err, enum code code, const char *format, va_list args)
+__attribute__((format(printf, 3, 0))) static void fill(struct err *err, enum code code,
+                                                       const char *format, va_list args)
 {
     memset(err, 0, sizeof *err);
     err->code = code;

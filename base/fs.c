@@ -15,8 +15,9 @@ enum code fs_pread(int fd, void *bytes, size_t len, uint64_t at, const char *pat
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return err_errno(err, IO, errno, "cannot read '%s'", path);
         if (got == 0)
-            return err_set(err, DAMAGED, "cannot read '%s': it ends at byte %llu, %zu more expected",
-                           path, (unsigned long long)at, len);
+            return err_set(err, DAMAGED,
+                           "cannot read '%s': it ends at byte %llu, %zu more expected", path,
+                           (unsigned long long)at, len);
         to += got;
         at += (uint64_t)got;
         len -= (size_t)got;
@@ -47,7 +48,8 @@ enum code fs_open(int *fd, const char *path, uint64_t *size, struct err *err)
         return err_errno(err, errno == ENOENT ? NOT_FOUND : IO, errno, "cannot open '%s'", path);
     struct stat info;
     enum code code = OK;
-    if (fs_calls.fstat(got, &info) != 0) code = err_errno(err, IO, errno, "cannot read '%s'", path);
+    if (fs_calls.fstat(got, &info) != 0)
+        code = err_errno(err, IO, errno, "cannot read '%s'", path);
     else if (!S_ISREG(info.st_mode))
         code = err_set(err, USAGE, "cannot read '%s': it is not a regular file", path);
     if (code) {
@@ -68,8 +70,7 @@ enum code fs_create(int *fd, const char *path, struct err *err)
 
 enum code fs_sync_fd(int fd, const char *path, struct err *err)
 {
-    if (fs_calls.fsync(fd) != 0)
-        return err_errno(err, IO, errno, "cannot make '%s' durable", path);
+    if (fs_calls.fsync(fd) != 0) return err_errno(err, IO, errno, "cannot make '%s' durable", path);
     return OK;
 }
 

@@ -28,8 +28,8 @@ void fs_temporary_name(char *temporary, size_t size, const char *path)
     uint64_t nonce[2];
     random_bytes(nonce, sizeof nonce);
     const char *base = path_base(path);
-    int len = snprintf(temporary, size, "%.*s.%s.%016llx%016llx.tmp", (int)(base - path), path, base,
-                       (unsigned long long)nonce[0], (unsigned long long)nonce[1]);
+    int len = snprintf(temporary, size, "%.*s.%s.%016llx%016llx.tmp", (int)(base - path), path,
+                       base, (unsigned long long)nonce[0], (unsigned long long)nonce[1]);
     REQUIRE(len > 0 && (size_t)len < size);
 }
 

@@ -2,8 +2,10 @@
  *
  * Written once into a temporary, fsynced, published by rename; never reopened for writing. Object
  * times are not tracked and the library-version bounds are fixed, so equal content gives equal
- * bytes. On reading, plugins are off and external links and storage are refused. This header is all
- * that the other rooms know of HDF5: they never include <hdf5.h>. */
+ * bytes. All metadata carries checksums. On reading, plugins are off; links other than hard ones and
+ * external or virtual storage are refused. Names are paths from the root ("/train/image"). One file
+ * is used by one thread at a time. This header is all that the other rooms know of HDF5: they never
+ * include <hdf5.h>. */
 #ifndef PAWL_BASE_H5_H
 #define PAWL_BASE_H5_H
 
@@ -19,11 +21,22 @@ enum { H5_DIMS = 6 };
 
 size_t h5_type_size(enum h5_type type);
 
+/* What stands between HDF5 and the bytes of a file being read. `check` (may be NULL) is called before
+ * bytes [at, at + len) are handed to HDF5; when it fails, the operation fails with its error. */
+struct h5_guard {
+    enum code (*check)(void *context, uint64_t at, uint64_t len, struct err *err);
+    void *context;
+};
+
+/* An open file. It must stay where it is while open: the driver holds its address. */
 struct h5 {
     int64_t file; /* hid_t of the open file; 0: closed */
     int fd;
     bool writing;
-    uint64_t end; /* bytes in the file */
+    bool borrowed; /* the descriptor belongs to the caller */
+    uint64_t end;  /* bytes in the file */
+    struct h5_guard guard;
+    struct err fault; /* the first failed call under HDF5 */
     char path[1024], temporary[1100];
 };
 
@@ -44,10 +57,16 @@ enum code h5_publish(struct h5 *h5, struct err *err);
 /* Opens for reading. Fails with NOT_FOUND, DAMAGED (not HDF5, truncated, external storage), IO. */
 enum code h5_open(struct h5 *h5, const char *path, struct err *err);
 
+/* The same over a descriptor that the caller keeps open and closes later, with `guard` before every
+ * read. `path` is for messages. */
+enum code h5_open_guarded(struct h5 *h5, int fd, uint64_t size, const char *path,
+                          const struct h5_guard *guard, struct err *err);
+
 /* Closes; a file being written is abandoned and its temporary removed. Accepts a zeroed struct. */
 void h5_close(struct h5 *h5);
 
-/* Writes a whole contiguous dataset, 4 KiB-aligned when large; missing groups are made. */
+/* Writes a whole contiguous dataset, aligned to 4 KiB when it has as much; missing groups are made.
+ * Rank 0 is a scalar. */
 enum code h5_write(struct h5 *h5, const char *name, enum h5_type type, int rank,
                    const uint64_t *dim, const void *data, struct err *err);
 
@@ -62,7 +81,7 @@ enum code h5_info(struct h5 *h5, const char *name, struct h5_info *info, struct 
 bool h5_has(struct h5 *h5, const char *name);
 
 /* Reads a whole dataset, or a range of rows, converted to `type`; `size` is the room at `data` in
- * bytes and must fit exactly. */
+ * bytes. DAMAGED when the dataset has another size or not these rows. */
 enum code h5_read(struct h5 *h5, const char *name, enum h5_type type, void *data, size_t size,
                   struct err *err);
 enum code h5_read_rows(struct h5 *h5, const char *name, enum h5_type type, uint64_t row,

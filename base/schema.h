@@ -9,7 +9,9 @@
 #define PAWL_BASE_SCHEMA_H
 
 #include "base/json.h"
+#include "base/problem.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "base/yaml.h"
 
 #include <stdint.h>
@@ -30,6 +32,7 @@ enum field_type {
     FIELD_LIST,    /* a list whose items are described by `item` */
     FIELD_CHOICE,  /* NAME or {NAME: {options}}: one of `choices` */
     FIELD_ANY,     /* a scalar of any type (slice predicates); read with node_text and friends */
+    FIELD_REF,     /* a model: a path (no '@'), or NAME@7, NAME@CHANNEL, NAME@sha256:... */
 };
 
 enum affects {
@@ -37,6 +40,8 @@ enum affects {
     AFFECTS_SCHEDULE_END, /* may grow on resume where the schedule permits */
     AFFECTS_PLACE,        /* paths, registry, cadence, threads */
 };
+/* FIELD_PATH is always a place. A map, list or choice that is no AFFECTS_MATH decides for all that
+ * lies below it. */
 
 struct choice;
 
@@ -44,20 +49,24 @@ struct field {
     const char *key;
     enum field_type type;
     bool required;
-    bool infinite;          /* FIELD_REAL: inf is allowed */
-    bool nonempty;          /* FIELD_LIST: at least one item */
-    bool low_open;          /* the lower end of the range is excluded */
-    double low, high;       /* allowed range, both ends included; both 0: no range */
-    const char *unit;       /* of a bare number: "ep", "st", "s", "B"; for help otherwise */
-    const char *fallback;   /* default as YAML text; NULL: absent when not written */
-    const char *since;      /* version that introduced it, e.g. "0.1" */
-    const char *help;       /* one sentence */
-    const char *example;    /* a value as YAML text */
+    bool infinite; /* FIELD_REAL: inf is allowed */
+    bool nonempty; /* FIELD_LIST: at least one item */
+    bool low_open; /* the lower end of the range is excluded */
+    /* Allowed range, both ends included; both 0: no range. `high` below `low`, or INFINITY: no upper
+     * end; both 0 with low_open: anything above 0. In the unit of the value (seconds, bytes). */
+    double low, high;
+    const char *unit; /* of a bare number: "ep", "st", "s", "B"; for help otherwise */
+    /* Default as YAML text; NULL: absent when not written, except that a map of which some row has a
+     * default and none is required is there as if `{}` were written. */
+    const char *fallback;
+    const char *since;   /* version that introduced it, e.g. "0.1" */
+    const char *help;    /* one sentence */
+    const char *example; /* a value as YAML text */
     enum affects affects;
-    const char *const *words;      /* FIELD_WORD: NULL-terminated */
-    const struct field *fields;    /* FIELD_MAP */
-    const struct field *item;      /* FIELD_LIST: one row (its key is ignored) */
-    const struct choice *choices;  /* FIELD_CHOICE: ends with a zeroed row */
+    const char *const *words;     /* FIELD_WORD: NULL-terminated */
+    const struct field *fields;   /* FIELD_MAP */
+    const struct field *item;     /* FIELD_LIST: one row (its key is ignored) */
+    const struct choice *choices; /* FIELD_CHOICE: ends with a zeroed row */
 };
 
 /* One alternative of a choice. `fields` NULL: it takes no options. */
@@ -67,6 +76,7 @@ struct choice {
     const struct field *fields;
     /* A shorthand: `{NAME: value}` with a scalar or list stands for `{NAME: {shorthand: value}}`. */
     const char *shorthand;
+    const void *detail; /* the owning room's part of the row (how to build a layer, ...) */
 };
 
 /* A kind of document: "experiment/1" and the table of its top-level keys ("pawl" not among them). */
@@ -78,34 +88,14 @@ struct kind {
     bool no_environment; /* ${env:NAME} is refused (suites, policies) */
 };
 
-/* One thing that is wrong with a document. Texts are arena-owned. */
-struct problem {
-    const char *message; /* "unknown key 'optimiser' in train" */
-    const char *hint;    /* "did you mean 'optimizer'?" or NULL */
-    const char *allowed; /* "known here: batch, checkpoint, ..." or NULL */
-    const char *origin;  /* "set in base.yaml:12, overridden by --set" or NULL */
-    const char *nearest; /* the key or value that was probably meant, or NULL */
-    struct mark mark;
-    struct problem *next;
-};
-
-struct problems {
-    struct arena *arena;
-    struct problem *first, *last;
-    int count;
-};
-
-/* Adds a problem at a mark; the returned row's other members may be filled in. */
-struct problem *problem_add(struct problems *problems, struct mark mark, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* All problems with source line and caret, for people; as an error/1 document (new reference). */
-void problems_print(const struct problems *problems, struct str *out);
-json_t *problems_json(const struct problems *problems, enum code code);
+/* The kind part/1: a fragment that other files extend. Any kind may extend it. Where it is among the
+ * accepted kinds (`config check`), a part is checked alone, by the table of the kind among them that
+ * knows most of its keys; nothing is required then and no defaults are filled in. */
+extern const struct kind part_kind;
 
 struct document_opts {
     const char *const *set;   /* "train.seed=2", NULL-terminated; NULL: none */
-    const char *const *unset; /* "train.clip" */
+    const char *const *unset; /* "train.clip"; taken away before anything is set */
     /* looks up a variable in the snapshot of the environment; NULL: ${env:} is refused */
     const char *(*environment)(const void *context, const char *name);
     const void *environment_context;
@@ -117,9 +107,16 @@ struct document {
     struct node *root; /* the effective tree */
 };
 
-/* Loads, composes, overrides and checks. `kinds` (NULL-terminated) are the kinds accepted here.
- * Problems are collected in `problems`; if there are any the result is CONFIG and `err` sums up.
- * A file that cannot be read is NOT_FOUND or IO. */
+/* Loads, composes, overrides and checks. `kinds` (NULL-terminated) are the kinds accepted here;
+ * `opts` may be NULL. A zeroed `problems` collects what is wrong, in order of place (its arena is set
+ * to `arena`); if there is anything the result is CONFIG, `err` sums up and there is no tree.
+ * A file that cannot be read is NOT_FOUND or IO.
+ *
+ * Composition: what `extends` names (a path or a list, relative to the file) comes first, later files
+ * win, maps merge, lists replace; the same alternative of a choice merges its options, another one
+ * replaces it. Inside scalars, `${env:NAME}` and `${ref:path.to.key}` are replaced and `$${` stands
+ * for a plain `${`. In --set, items of a list are addressed by number (from 0) and alternatives by
+ * name; the value is YAML where the row is a map, list or choice, and the text as it is otherwise. */
 enum code document_load(struct document *document, struct arena *arena, const char *path,
                         const struct kind *const *kinds, const struct document_opts *opts,
                         struct problems *problems, struct err *err);
@@ -129,6 +126,8 @@ enum code document_load(struct document *document, struct arena *arena, const ch
 json_t *document_values(const struct document *document, enum affects what);
 /* All effective values, whatever they affect. New reference. */
 json_t *document_json(const struct document *document);
+/* The same for one node of an effective tree. New reference. */
+json_t *node_json(const struct node *node);
 /* SHA-256 of document_values(AFFECTS_MATH): the configuration digest. */
 struct digest document_digest(const struct document *document);
 
@@ -139,7 +138,9 @@ void document_render(const struct document *document, const char *dir, struct st
 /* JSON Schema (draft 2020-12) of a kind. New reference. */
 json_t *schema_json(const struct kind *kind);
 
-/* What `config explain KEY` prints; false when there is no such key (then `nearest` may be set). */
+/* What `config explain KEY` prints: of a value, a section, a choice or an alternative; "" is the whole
+ * kind. Numbers of list items may be left out. False when there is no such key: then `out` says so
+ * with what was probably meant, and `nearest` (may be NULL) is the nearest component or NULL. */
 bool schema_explain(const struct kind *kind, const char *path, struct str *out,
                     const char **nearest);
 
@@ -147,25 +148,23 @@ bool schema_explain(const struct kind *kind, const char *path, struct str *out,
  * checked types, so a mismatch here is a bug. node_at gives NULL for what is absent. */
 const struct node *node_at(const struct node *node, const char *path);
 bool node_has(const struct node *node, const char *path);
-int64_t node_int(const struct node *node, const char *path);   /* FIELD_INT, FIELD_BYTES */
-double node_real(const struct node *node, const char *path);   /* FIELD_REAL, _TIME, _INT */
+int64_t node_int(const struct node *node, const char *path); /* FIELD_INT, FIELD_BYTES */
+double node_real(const struct node *node, const char *path); /* FIELD_REAL, _TIME, _INT, _BYTES */
 bool node_bool(const struct node *node, const char *path);
+/* FIELD_ANY: whether it is a number, and which. */
+bool node_number(const struct node *node, const char *path, double *value);
 const char *node_text(const struct node *node, const char *path);
-/* A path relative to the file that states it, joined so that it can be opened from here. */
+/* A path relative to the file that states it, joined so that it can be opened from here. A FIELD_REF
+ * with '@' is given as it is. */
 const char *node_path(struct arena *arena, const struct node *node, const char *path);
-size_t node_count(const struct node *node, const char *path);  /* items of a list; 0 when absent */
+size_t node_count(const struct node *node, const char *path); /* items of a list; 0 when absent */
 /* A choice: its name, and its options map (never NULL; empty for an alternative without options).
  * `path` NULL means the node itself. */
 const char *node_choice(const struct node *node, const char *path);
+/* The row of a choice by name; NULL when there is none. */
+const struct choice *choice_find(const struct choice *choices, const char *name);
 const struct node *node_options(const struct node *node, const char *path);
 
-struct span {
-    double value;
-    enum span_unit { SPAN_STEPS, SPAN_EPOCHS, SPAN_TOKENS } unit;
-};
 struct span node_span(const struct node *node, const char *path);
-
-/* "exp.yaml:12:3" of a node, for messages outside the loader. */
-const char *mark_text(struct arena *arena, struct mark mark);
 
 #endif

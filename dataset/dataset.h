@@ -16,7 +16,7 @@ struct column {
     enum h5_type type;
     int rank; /* with the row dimension */
     uint64_t dim[H5_DIMS];
-    uint64_t offset;    /* of row 0 in the file */
+    uint64_t offset; /* of row 0 in the file */
     uint64_t row_bytes;
 };
 
@@ -37,12 +37,12 @@ struct dataset {
     struct split *splits;
     size_t split_count;
     enum task task;
-    int64_t classes;          /* 0 for regression */
-    const char **class_names; /* `classes` names, or NULL */
+    int64_t classes;            /* 0 for regression */
+    const char **class_names;   /* `classes` names, or NULL */
     const char *input, *target; /* names of the columns: "image" or "x"; "label" or "target" */
-    double *mean, *deviation; /* normalisation constants, per channel or feature */
+    double *mean, *deviation;   /* normalisation constants, per channel or feature */
     size_t constants;
-    struct digest digest;     /* of the manifest's canonical form */
+    struct digest digest; /* of the manifest's canonical form */
     int fd;
     struct blocks *blocks;
 };

@@ -9,20 +9,20 @@
 
 struct loader_opts {
     const char *split;
-    int64_t batch;      /* rows per batch */
+    int64_t batch; /* rows per batch */
     uint64_t seed;
-    bool shuffle;       /* else in file order */
-    bool pad_last;      /* deliver the last short batch, padded with row 0; else drop it */
-    int threads;        /* prefetch threads; 0: 1 */
-    int depth;          /* batches in flight; 0: 4 */
+    bool shuffle;  /* else in file order */
+    bool pad_last; /* deliver the last short batch, padded with row 0; else drop it */
+    int threads;   /* prefetch threads; 0: 1 */
+    int depth;     /* batches in flight; 0: 4 */
 };
 
 struct batch {
-    const void *input;       /* [batch, ...] as stored */
-    const void *target;      /* [batch] i32 labels or [batch, targets] f32 */
-    const int64_t *ordinal;  /* [batch] row numbers in the split */
-    int64_t valid;           /* rows that are real; the rest is padding */
-    uint64_t epoch, index;   /* position of this batch: index counts batches within the epoch */
+    const void *input;      /* [batch, ...] as stored */
+    const void *target;     /* [batch] i32 labels or [batch, targets] f32 */
+    const int64_t *ordinal; /* [batch] row numbers in the split */
+    int64_t valid;          /* rows that are real; the rest is padding */
+    uint64_t epoch, index;  /* position of this batch: index counts batches within the epoch */
 };
 
 struct loader; /* opaque */

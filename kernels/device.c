@@ -15,6 +15,7 @@ static const struct {
     const char *name;
     enum code (*open)(struct device *device, int threads, struct err *err);
 } devices[] = {
+    { "cpu", device_open_cpu },
     { "ref", device_open_ref },
     { "cpu", device_open_cpu },
 };

@@ -31,10 +31,10 @@ struct tensor_group {
 struct checkpoint_contents {
     const struct tensor_group *groups;
     size_t group_count;
-    json_t *model;    /* model/1 */
-    json_t *profile;  /* profile/1, or NULL */
-    json_t *trainer;  /* trainer/1, or NULL */
-    json_t *facts;    /* further members of the manifest (run, parent, metrics), or NULL */
+    json_t *model;   /* model/1 */
+    json_t *profile; /* profile/1, or NULL */
+    json_t *trainer; /* trainer/1, or NULL */
+    json_t *facts;   /* further members of the manifest (run, parent, metrics), or NULL */
     enum weights_variant variant; /* which weights are *the* model: EMA where the run kept one */
 };
 

@@ -15,7 +15,7 @@ enum { INFER_TILE_CPU = 64 };
 /* Model description and weights, checked. */
 struct weights {
     struct arena arena;
-    json_t *model; /* model/1 */
+    json_t *model;                /* model/1 */
     struct named_tensor *tensors; /* parameters and running statistics, sorted by name */
     size_t count;
     struct digest digest; /* the model digest */
@@ -41,7 +41,7 @@ struct model_io {
     struct shape input;     /* one row, e.g. [28, 28, 1] */
     int64_t outputs;        /* numbers per row: logits per class, or regression targets */
     bool classification;
-    int64_t classes;        /* 0 for regression */
+    int64_t classes; /* 0 for regression */
 };
 
 /* Reads model/1; DAMAGED when it does not describe a model. */

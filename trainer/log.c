@@ -1,0 +1,137 @@
+/* Writing and reading the run's log. */
+#include "trainer/log.h"
+
+#include "base/str.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { LOG_LIMIT = 1 << 30, LINE_LIMIT = 1 << 20 };
+
+enum code run_log_open(struct run_log *log, const char *path, struct err *err)
+{
+    int fd;
+    *log = (struct run_log){ 0 };
+    TRY(fs_log_open(&fd, path, err));
+    log->fd = fd + 1;
+    snprintf(log->path, sizeof log->path, "%s", path);
+    return OK;
+}
+
+void run_log_close(struct run_log *log)
+{
+    if (log->fd) fs_close(log->fd - 1);
+    log->fd = 0;
+}
+
+static void crc_text(char text[9], const char *record, size_t len, int64_t seq)
+{
+    char number[32];
+    int digits = snprintf(number, sizeof number, "#%lld", (long long)seq);
+    uint32_t crc = crc32c(crc32c(0, record, len), number, (size_t)digits);
+    snprintf(text, 9, "%08x", crc);
+}
+
+enum code run_log_add(struct run_log *log, json_t *record, struct err *err)
+{
+    struct arena arena = { 0 };
+    size_t len;
+    const char *text = json_canonical(&arena, record, &len);
+    char crc[9];
+    crc_text(crc, text, len, log->seq);
+    struct str line = { 0 };
+    str_addf(&line, "{\"crc\":\"%s\",\"record\":%s,\"seq\":%lld}\n", crc, text,
+             (long long)log->seq);
+    enum code code = OK;
+    if (log->fd) code = fs_append(log->fd - 1, line.at, line.len, log->path, err);
+    log->seq++;
+    str_release(&line);
+    arena_release(&arena);
+    json_decref(record);
+    return code;
+}
+
+/* A line's record when its CRC holds, else NULL. */
+static json_t *parse_line(const char *line, size_t len)
+{
+    json_t *json;
+    if (len > LINE_LIMIT || json_parse(&json, line, len, "log", NULL)) return NULL;
+    json_t *record = json_object_get(json, "record"), *kept = NULL;
+    const char *wanted = json_string_value(json_object_get(json, "crc"));
+    if (json_is_object(record) && wanted) {
+        struct arena arena = { 0 };
+        size_t size;
+        const char *text = json_canonical(&arena, record, &size);
+        char crc[9];
+        crc_text(crc, text, size, json_integer_value(json_object_get(json, "seq")));
+        if (strcmp(crc, wanted) == 0) kept = json_incref(record);
+        arena_release(&arena);
+    }
+    json_decref(json);
+    return kept;
+}
+
+enum code run_log_read(json_t **records, int *damaged, const char *path, struct err *err)
+{
+    struct arena arena = { 0 };
+    struct bytes bytes;
+    *records = NULL;
+    enum code code = fs_read(&arena, &bytes, path, LOG_LIMIT, err);
+    if (code) return code;
+    *records = json_array();
+    *damaged = 0;
+    const char *at = bytes.at, *end = bytes.at + bytes.len;
+    while (at < end) {
+        const char *stop = memchr(at, '\n', (size_t)(end - at));
+        if (!stop) break; /* torn: the writer died in the middle */
+        json_t *record = parse_line(at, (size_t)(stop - at));
+        if (record) json_array_append_new(*records, record);
+        else ++*damaged;
+        at = stop + 1;
+    }
+    arena_release(&arena);
+    return OK;
+}
+
+/* The step from which an incarnation's records begin: what older ones wrote behind it is void. */
+static int64_t resumed_at(const json_t *records)
+{
+    const json_t *first = json_array_get(records, 0);
+    const json_t *step = json_object_get(first, "resumed_step");
+    return json_is_integer(step) ? json_integer_value(step) : 0;
+}
+
+static void drop_behind(json_t *records, int64_t step)
+{
+    for (size_t i = json_array_size(records); i-- > 0;) {
+        const json_t *at = json_object_get(json_array_get(records, i), "step");
+        if (json_is_integer(at) && json_integer_value(at) > step) json_array_remove(records, i);
+    }
+}
+
+enum code run_log_read_all(json_t **records, const char *run, struct err *err)
+{
+    struct arena arena = { 0 };
+    char **names;
+    json_t *all = json_array();
+    enum code code = fs_list(&arena, &names, NULL, run, err);
+    for (; !code && *names; names++) {
+        int number, damaged, used = 0;
+        if (sscanf(*names, "log-%d.jsonl%n", &number, &used) != 1 || !used || (*names)[used])
+            continue;
+        json_t *part;
+        code = run_log_read(&part, &damaged, path_join(&arena, run, *names), err);
+        if (code) break;
+        if (json_array_size(part)) drop_behind(all, resumed_at(part));
+        for (size_t i = 0; i < json_array_size(part); i++) {
+            json_t *record = json_array_get(part, i);
+            json_object_set_new(record, "incarnation", json_integer(number));
+            json_array_append(all, record);
+        }
+        json_decref(part);
+    }
+    arena_release(&arena);
+    if (code) json_decref(all);
+    *records = code ? NULL : all;
+    return code;
+}

@@ -1,0 +1,40 @@
+/* Validation while training: a program of its own over the trainer's parameters.
+ *
+ * Metrics come from eval's table, computed over all rows of the split at once. */
+#ifndef PAWL_TRAINER_VALIDATE_H
+#define PAWL_TRAINER_VALIDATE_H
+
+#include "dataset/loader.h"
+#include "model/program.h"
+
+struct validator {
+    struct arena arena;
+    struct device *device;
+    struct graph graph;
+    struct program program;
+    struct loader *loader;
+    const struct split *split;
+    int64_t tile, rows, outputs;
+    bool classification;
+    float *output;  /* [rows, outputs] */
+    void *target;   /* [rows] or [rows, outputs] */
+    size_t target_bytes; /* per row */
+};
+
+struct validator_opts {
+    const json_t *model;
+    const char *split;
+    bool average; /* over the EMA weights */
+};
+
+/* Compiles over `params`. All memory is taken here. */
+enum code validator_open(struct validator *validator, const struct dataset *dataset,
+                         struct params *params, const struct validator_opts *opts,
+                         struct err *err);
+void validator_close(struct validator *validator);
+
+/* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss" always,
+ * and those of eval's table that fit the task. */
+enum code validator_run(struct validator *validator, json_t **metrics, struct err *err);
+
+#endif
