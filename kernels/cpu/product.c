@@ -16,25 +16,38 @@ bool product_supports(const struct device *device, const struct op_call *call)
     return result == dtype || (dtype == DTYPE_BF16 && result == DTYPE_F32);
 }
 
-enum code product_prepare(struct device *device, struct op_call *call,
-                          const struct onednn_spec *spec, struct err *err)
+/* Whether oneDNN's result goes to the workspace first. */
+static bool indirect(const struct op_call *call, const struct product *product)
 {
-    (void)device;
+    return (call->accumulate & 1) || product->result != call->out[0].dtype;
+}
+
+enum code product_prepare(struct device *device, struct op_call *call,
+                          const struct onednn_spec *wanted, struct err *err)
+{
     struct product *product;
+    struct onednn_spec spec = *wanted;
     void *memory;
     TRY(block_alloc(&memory, sizeof *product, "a prepared product", err));
     product = memory;
     call->state = product;
-    TRY(onednn_prepare(&product->op, spec, err));
+    product->result = spec.result;
+    /* oneDNN's gelu loses its tail: 1 + erf cancels. */
+    if (spec.act == ACT_GELU) {
+        product->act = ACT_GELU;
+        spec.act = ACT_NONE;
+        spec.result = product->result = DTYPE_F32;
+    }
+    TRY(onednn_prepare(&product->op, &spec, err));
     size_t size = onednn_workspace(product->op);
     product->result_offset = size;
-    if (call->accumulate & 1) {
-        int64_t bytes = shape_count(&call->out[0].shape) * (int64_t)dtype_size(spec->result);
+    if (indirect(call, product)) {
+        int64_t bytes = shape_count(&call->out[0].shape) * (int64_t)dtype_size(spec.result);
         size += (size_t)align_128(bytes);
     }
     product->bias_offset = size;
-    if (spec->pass == ONEDNN_BWD_WEIGHT && call_has_out(call, 1))
-        size += bias_gradient_bytes(device, spec->filters);
+    if (spec.pass == ONEDNN_BWD_WEIGHT && call_has_out(call, 1))
+        size += bias_gradient_bytes(device, spec.filters);
     call->workspace_bytes = size;
     call->algorithm = onednn_algorithm(product->op);
     return OK;
@@ -50,22 +63,33 @@ void product_release(struct device *device, struct op_call *call)
     call->state = NULL;
 }
 
-/* out[0] += the result in the workspace */
-static void add_result(const struct part *part)
+/* What oneDNN wrote, as a tensor. */
+static struct tensor raw_result(const struct op_call *call)
+{
+    const struct product *product = call->state;
+    struct tensor result = call->out[0];
+    result.dtype = product->result;
+    if (indirect(call, product)) result.data = (char *)call->workspace + product->result_offset;
+    return result;
+}
+
+/* out[0] += the raw result, or out[0] = act(raw result) */
+static void finish_part(const struct part *part)
 {
     struct op_call *call = part->call;
     const struct product *product = call->state;
     const struct simd *simd = device_simd(part->device);
-    struct tensor result = call->out[0];
-    result.data = (char *)call->workspace + product->result_offset;
+    struct tensor result = raw_result(call);
     struct span span = part_span(part, shape_count(&result.shape), STREAM_BLOCK);
     float a[STREAM_BLOCK], b[STREAM_BLOCK];
     for (int64_t i = span.from; i < span.to; i += STREAM_BLOCK) {
         int64_t count = span.to - i < STREAM_BLOCK ? span.to - i : STREAM_BLOCK;
-        const float *old = stream_read(simd, &call->out[0], i, count, a);
         const float *new = stream_read(simd, &result, i, count, b);
         float *to = stream_place(&call->out[0], i, a);
-        simd->map->add(to, old, new, count);
+        if (call->accumulate & 1)
+            simd->map->add(to, stream_read(simd, &call->out[0], i, count, a), new, count);
+        else
+            simd->map->act[product->act](to, new, count);
         stream_write(simd, &call->out[0], i, count, to);
     }
 }
@@ -74,11 +98,9 @@ enum code product_run(struct device *device, struct op_call *call, struct err *e
 {
     const struct product *product = call->state;
     char *workspace = call->workspace;
-    bool add = call->accumulate & 1;
-    void *result = add ? workspace + product->result_offset : call->out[0].data;
-    TRY(onednn_run(product->op, result, call->in[0].data, call->in[1].data, call_vector(call, 2),
-                   workspace, err));
-    if (add) parts_run(device, call, add_result);
+    TRY(onednn_run(product->op, raw_result(call).data, call->in[0].data, call->in[1].data,
+                   call_vector(call, 2), workspace, err));
+    if (indirect(call, product) || product->act) parts_run(device, call, finish_part);
     if (call_has_out(call, 1)) bias_gradient_run(device, call, 1, workspace + product->bias_offset);
     return OK;
 }

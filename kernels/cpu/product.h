@@ -10,6 +10,8 @@
 struct product {
     struct onednn_op *op;
     size_t result_offset; /* in the workspace: the result before it is added or converted */
+    enum activation act;  /* that oneDNN computes too coarsely and we apply ourselves */
+    enum dtype result;    /* what oneDNN writes */
     size_t bias_offset;   /* in the workspace: bias gradient sums */
 };
 

@@ -1,5 +1,6 @@
 /* Law 2 on every device that this build has: all cases and the backward calls of their recipes, in
  * f32 and bf16, plain and accumulating. What a device does not take is counted and printed. */
+#include "kernels/cpu/cpu.h"
 #include "tests/kernels/cases.h"
 #include "tests/kernels/compare.h"
 
@@ -62,26 +63,59 @@ static void hold_case(struct tally *tally, struct device *device, const struct o
     arena_release(&arena);
 }
 
-static void hold_device(const char *name, int threads)
+static void hold_device(struct device *device, const char *isa)
 {
-    struct device device;
-    struct err err = { 0 };
     struct tally tally[2] = { 0 };
     static const enum dtype dtypes[] = { DTYPE_F32, DTYPE_BF16 };
-    cr_assert_eq(device_open(&device, name, threads, &err), OK, "%s", err.message);
     for (int d = 0; d < 2; d++) {
         for (int i = 0; i < op_case_count; i++)
-            hold_case(&tally[d], &device, &op_cases[i], dtypes[d]);
-        cr_log_warn("%s, %d threads, %s: %d calls held, %d skipped as not supported", name, threads,
-                    dtype_name(dtypes[d]), tally[d].held, tally[d].skipped);
+            hold_case(&tally[d], device, &op_cases[i], dtypes[d]);
+        cr_log_warn("%s %s, %d threads, %s: %d calls held, %d skipped as not supported",
+                    device->name, isa, device->threads, dtype_name(dtypes[d]), tally[d].held,
+                    tally[d].skipped);
     }
     for (int i = 0; i < OP_COUNT; i++)
         cr_expect(ops[i].reference_only || !tally[0].met[i] || tally[0].taken[i],
-                  "%s has no %s at all, and its row does not say so", name, ops[i].name);
-    device_close(&device);
+                  "%s has no %s at all, and its row does not say so", device->name, ops[i].name);
+    device_close(device);
 }
 
 Test(devices, ref_is_held_to_its_own_law)
 {
-    hold_device("ref", 1);
+    struct device device;
+    struct err err = { 0 };
+    cr_assert_eq(device_open(&device, "ref", 1, &err), OK, "%s", err.message);
+    hold_device(&device, "");
+}
+
+/* One test each: oneDNN takes its limit once in a process. */
+static void hold_isa(const char *isa, int threads)
+{
+    struct device device;
+    struct err err = { 0 };
+    if (device_open_cpu_isa(&device, threads, isa, &err)) cr_skip_test("%s", err.message);
+    hold_device(&device, isa);
+}
+
+Test(devices, cpu_is_held_to_the_reference)
+{
+    struct device device;
+    struct err err = { 0 };
+    cr_assert_eq(device_open(&device, "cpu", 2, &err), OK, "%s", err.message);
+    hold_device(&device, "best");
+}
+
+Test(devices, cpu_on_avx512_is_held_to_the_reference)
+{
+    hold_isa("avx512", 3);
+}
+
+Test(devices, cpu_on_avx2_is_held_to_the_reference)
+{
+    hold_isa("avx2", 2);
+}
+
+Test(devices, cpu_without_vectors_is_held_to_the_reference)
+{
+    hold_isa("plain", 1);
 }

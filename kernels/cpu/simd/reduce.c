@@ -73,9 +73,19 @@ static double products(const float *x, const float *y, int64_t count)
 
 static float maximum(const float *x, int64_t count)
 {
-    float most = x[0];
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < count; i++) most = x[i] > most ? x[i] : most;
+    float most = x[0], lanes[VECTOR_FLOATS];
+    int64_t i = 0;
+    if (count >= VECTOR_FLOATS) {
+        vec best = vec_load(x);
+        for (i = VECTOR_FLOATS; i + VECTOR_FLOATS <= count; i += VECTOR_FLOATS) {
+            vec v = vec_load(x + i);
+            best = vec_pick((ivec)(v > best), v, best);
+        }
+        vec_store(lanes, best);
+        for (int lane = 0; lane < VECTOR_FLOATS; lane++)
+            most = lanes[lane] > most ? lanes[lane] : most;
+    }
+    for (; i < count; i++) most = x[i] > most ? x[i] : most;
     return most;
 }
 
