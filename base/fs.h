@@ -126,7 +126,8 @@ enum code fs_replace(const char *from, const char *to, struct err *err);
  * reader finds one or the other; then syncs the parent. */
 enum code fs_publish_link(const char *target, const char *path, struct err *err);
 
-/* Makes a finished file read-only (0444). */
+/* Sets permission bits; makes a finished file read-only (0444). */
+enum code fs_set_mode(const char *path, mode_t mode, struct err *err);
 enum code fs_protect(const char *path, struct err *err);
 
 /* Hard link; *made says whether it is new (an existing name is not an error). */

@@ -191,6 +191,12 @@ enum code fs_publish_link(const char *target, const char *path, struct err *err)
     return code ? code : fs_sync_parent(path, err);
 }
 
+enum code fs_set_mode(const char *path, mode_t mode, struct err *err)
+{
+    if (fs_calls.chmod(path, mode) == 0) return OK;
+    return err_errno(err, IO, errno, "cannot set the permissions of '%s'", path);
+}
+
 enum code fs_protect(const char *path, struct err *err)
 {
     if (fs_calls.chmod(path, 0444) == 0) return OK;

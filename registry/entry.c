@@ -1,5 +1,6 @@
 /* The table of entry kinds, and the one writer and the one reader of an entry's bytes. */
 #include "registry/entry.h"
+#include "registry/checked.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static const struct {
                         .keys = { { "model", BODY_TEXT },
                                   { "number", BODY_INT },
                                   { "digest", BODY_DIGEST },
+                                  { "model_digest", BODY_DIGEST },
                                   { "channel", BODY_TEXT },
                                   { "unchanged", BODY_FLAG },
                                   { "report", BODY_DIGEST } } },
@@ -64,6 +66,7 @@ static const struct {
                          .keys = { { "model", BODY_TEXT },
                                    { "number", BODY_INT },
                                    { "digest", BODY_DIGEST },
+                                   { "model_digest", BODY_DIGEST },
                                    { "channel", BODY_TEXT },
                                    { "unchanged", BODY_FLAG } } },
     [ENTRY_WAIVE] = { .name = "waive", .keys = { { "statement", BODY_DIGEST } } },
@@ -155,15 +158,6 @@ static json_t *digest_json(const struct digest *digest)
     return digest ? json_string(digest_text(digest, text)) : json_null();
 }
 
-/* Canonical form and a newline. */
-static struct bytes file_of(struct arena *arena, const json_t *json)
-{
-    size_t len;
-    const char *text = json_canonical(arena, json, &len);
-    char *file = arena_format(arena, "%s\n", text);
-    return (struct bytes){ .at = file, .len = len + 1 };
-}
-
 enum code entry_render(struct arena *arena, struct bytes *bytes, const struct draft *draft,
                        int64_t seq, const struct digest *previous, struct err *err)
 {
@@ -182,34 +176,13 @@ enum code entry_render(struct arena *arena, struct bytes *bytes, const struct dr
     enum code code = text_member(json, "actor", draft->actor, ENTRY_ACTOR_LIMIT, err);
     if (!code) code = text_member(json, "reason", draft->reason, ENTRY_REASON_LIMIT, err);
     if (code) goto out;
-    struct bytes bare = file_of(arena, json);
-    struct digest self = digest_of(bare.at, bare.len);
-    REQUIRE(json_object_set_new(json, "self", digest_json(&self)) == 0);
-    *bytes = file_of(arena, json);
+    *bytes = checked_render(arena, json);
     if (bytes->len > ENTRY_LIMIT)
         code = err_set(err, USAGE, "cannot record a '%s' entry: %zu bytes, more than %d",
                        kinds[draft->kind].name, bytes->len, ENTRY_LIMIT);
 out:
     json_decref(json);
     return code;
-}
-
-/* Whether the bytes without the member `self` have the digest that it states. Sorted keys put
- * `self` before `seq`, so it always ends with a comma; a string cannot hold the member's text,
- * because its quotes would be escaped. */
-static bool self_holds(const struct bytes *bytes, const char *self)
-{
-    char member[DIGEST_TEXT + 16];
-    int len = snprintf(member, sizeof member, "\"self\":\"%s\",", self);
-    const char *at = memmem(bytes->at, bytes->len, member, (size_t)len);
-    if (!at) return false;
-    struct sha256 sha;
-    struct digest want, got;
-    sha256_begin(&sha);
-    sha256_add(&sha, bytes->at, (size_t)(at - bytes->at));
-    sha256_add(&sha, at + len, bytes->len - (size_t)(at + len - bytes->at));
-    sha256_end(&sha, &got);
-    return digest_parse(&want, self) && digest_equal(&want, &got);
 }
 
 static enum code check_members(struct entry *entry, int64_t seq, const char *name, struct err *err)
@@ -256,11 +229,10 @@ enum code entry_parse(struct entry *entry, const struct bytes *bytes, int64_t se
     memset(entry, 0, sizeof *entry);
     TRY(json_parse(&entry->json, bytes->at, bytes->len, name, err));
     const char *pawl = json_string_value(json_object_get(entry->json, "pawl"));
-    const char *self = json_string_value(json_object_get(entry->json, "self"));
     enum code code = OK;
     if (!pawl || strcmp(pawl, "entry/1") != 0)
         code = err_set(err, DAMAGED, "cannot use '%s': it is no entry/1 document", name);
-    else if (!self || !self_holds(bytes, self))
+    else if (!checked_holds(bytes, entry->json))
         code = err_set(err, DAMAGED, "cannot use '%s': its bytes do not have the digest it states",
                        name);
     else
