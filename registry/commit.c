@@ -53,7 +53,7 @@ enum code registry_refresh(struct registry *registry, struct err *err)
 }
 
 enum code registry_commit(struct registry *registry, registry_decide with, void *context,
-                          bool *wrote, struct err *err)
+                          int64_t *seq, struct err *err)
 {
     struct change change = { .registry = registry, .decide = with, .context = context };
     struct journal_writer writer = { .apply = apply, .decide = decide, .context = &change };
@@ -62,15 +62,15 @@ enum code registry_commit(struct registry *registry, registry_decide with, void 
     bool new_entry;
     TRY(check_view(registry, err));
     TRY(journal_commit(&registry->journal, &head, &writer, &new_entry, err));
-    if (wrote) *wrote = new_entry;
+    if (seq) *seq = new_entry ? head.seq : 0;
     if (new_entry && views_write(registry, &ignored))
         log_warn("entry %lld is recorded, but a view of it was not written: %s",
                  (long long)head.seq, ignored.message);
     return OK;
 }
 
-enum code state_find_model(const struct state *state, const struct model_line **model, const char *name,
-                           struct err *err)
+enum code state_find_model(const struct state *state, const struct model_line **model,
+                           const char *name, struct err *err)
 {
     *model = state_model(state, name);
     if (*model) return OK;

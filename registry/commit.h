@@ -9,11 +9,12 @@
 typedef enum code (*registry_decide)(void *context, const struct state *state, struct draft *draft,
                                      struct err *err);
 
-/* Takes a decision to the end of the journal. After OK the new entry is the state's head (*wrote) and
- * views were brought up to date; a view that cannot be written is a warning. REFUSED when the journal
+/* Takes a decision to the end of the journal. After OK *seq (may be NULL) is the new entry, 0 when none
+ * was needed; the state contains it, and views were brought up to date (one that cannot be written is
+ * a warning). REFUSED when the journal
  * holds entries whose rules this version cannot apply. */
 enum code registry_commit(struct registry *registry, registry_decide decide, void *context,
-                          bool *wrote, struct err *err);
+                          int64_t *seq, struct err *err);
 
 /* Compares registry.json byte for byte with what entry 1 demands, whose digest is returned.
  * NOT_FOUND when it is missing, DAMAGED. */
@@ -21,8 +22,8 @@ enum code registry_check_identity(const struct registry *registry, struct digest
                                   struct err *err);
 
 /* Finds a model or version that must exist: NOT_FOUND with the nearest name. */
-enum code state_find_model(const struct state *state, const struct model_line **model, const char *name,
-                           struct err *err);
+enum code state_find_model(const struct state *state, const struct model_line **model,
+                           const char *name, struct err *err);
 enum code state_find_version(const struct state *state, const struct model_line **model,
                              const struct version **version, const char *name, int64_t number,
                              struct err *err);

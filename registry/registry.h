@@ -106,7 +106,7 @@ enum { CHANNEL_ANY = -1, CHANNEL_NONE = 0 };
 struct move_opts {
     const char *model, *channel;
     int64_t number; /* the version to move to; registry_rollback: 0 means the one before */
-    int64_t from;   /* what the caller saw the channel hold: a number, CHANNEL_NONE or CHANNEL_ANY */
+    int64_t from; /* what the caller saw the channel hold: a number, CHANNEL_NONE or CHANNEL_ANY */
     const struct digest *required; /* suites that must have passed; none: one suite at least */
     size_t required_count;
     const char *actor, *reason; /* both are needed */

@@ -232,7 +232,7 @@ const struct version *model_version_by_weights(const struct model_line *model,
 }
 
 const struct report_note *state_report(const struct state *state, const struct digest *model_digest,
-                                  const struct digest *suite)
+                                       const struct digest *suite)
 {
     for (size_t i = state->report_count; i-- > 0;) {
         const struct report_note *report = &state->reports[i];

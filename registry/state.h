@@ -90,7 +90,7 @@ bool channel_held(const struct channel *channel, int64_t number);
 
 /* The newest report about a model under one suite, or NULL. */
 const struct report_note *state_report(const struct state *state, const struct digest *model_digest,
-                                  const struct digest *suite);
+                                       const struct digest *suite);
 
 /* How often a model was looked at under one suite. */
 int64_t state_looks(const struct state *state, const struct digest *model_digest,
