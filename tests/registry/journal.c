@@ -1,7 +1,7 @@
 /* The chain by itself: order, damage, gaps, lost tails, lost races, failing calls. */
 #include "registry/journal.h"
 #include "registry/store.h"
-#include "tests/registry/faults.h"
+#include "tests/registry/shared_faults.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

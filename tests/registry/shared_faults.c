@@ -1,5 +1,5 @@
 /* One wrapper per system call; the counter decides which one goes wrong. */
-#include "tests/registry/faults.h"
+#include "tests/registry/shared_faults.h"
 
 #include "base/fs.h"
 
@@ -59,7 +59,8 @@ static ssize_t faulty_append(int fd, const void *bytes, size_t len)
 
 static int faulty_fsync(int fd)
 {
-    return goes_wrong(true) ? -1 : (int)done(fs_calls_real.fsync(fd));
+    (void)fd; /* these tests end processes, not machines: nothing need reach the disk */
+    return goes_wrong(true) ? -1 : (int)done(0);
 }
 
 static int faulty_fstat(int fd, struct stat *info)

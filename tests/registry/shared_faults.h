@@ -1,6 +1,6 @@
 /* Makes call N of base/fs fail, or ends the process there: shared by tests and helper programs. */
-#ifndef PAWL_TESTS_REGISTRY_FAULTS_H
-#define PAWL_TESTS_REGISTRY_FAULTS_H
+#ifndef PAWL_TESTS_REGISTRY_SHARED_FAULTS_H
+#define PAWL_TESTS_REGISTRY_SHARED_FAULTS_H
 
 enum fault {
     FAULT_NONE,        /* only count */
