@@ -27,6 +27,9 @@ struct weights {
 /* Loads a checkpoint directory, or a bundle directory with model.json and model.safetensors.
  * `raw`: the raw weights even where the run kept an EMA. NOT_FOUND, DAMAGED, IO. */
 enum code weights_load(struct weights *weights, const char *dir, bool raw, struct err *err);
+/* The same from files by path (a content store keeps them apart); `profile` may be NULL. */
+enum code weights_load_files(struct weights *weights, const char *model, const char *safetensors,
+                             const char *profile, struct err *err);
 void weights_release(struct weights *weights);
 
 struct infer_opts {

@@ -51,8 +51,7 @@ static void lay_out(struct params *params)
     params->state_size = states;
 }
 
-enum code params_open(struct params *params, const struct graph *graph, struct device *device,
-                      uint32_t arenas, struct err *err)
+void params_lay_out(struct params *params, const struct graph *graph, struct device *device)
 {
     memset(params, 0, sizeof *params);
     params->device = device;
@@ -64,6 +63,12 @@ enum code params_open(struct params *params, const struct graph *graph, struct d
         params->items[i].name = arena_copy(&params->arena, graph->parameters[i].name);
     }
     lay_out(params);
+}
+
+enum code params_open(struct params *params, const struct graph *graph, struct device *device,
+                      uint32_t arenas, struct err *err)
+{
+    params_lay_out(params, graph, device);
     arenas |= 1u << ARENA_VALUE | 1u << ARENA_STATE;
     for (int a = 0; a < ARENA_COUNT; a++) {
         if (!(arenas >> a & 1)) continue;

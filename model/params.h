@@ -38,6 +38,9 @@ enum code params_open(struct params *params, const struct graph *graph, struct d
                       uint32_t arenas, struct err *err);
 void params_close(struct params *params);
 
+/* The same table without any memory, for planning. */
+void params_lay_out(struct params *params, const struct graph *graph, struct device *device);
+
 /* First values: a pure function of (seed, parameter name, element). EMA begins as a copy. */
 enum code params_init(struct params *params, uint64_t seed, struct err *err);
 

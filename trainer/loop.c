@@ -10,8 +10,10 @@
 #include "trainer/signals.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Whether something with this distance is due after step `number`. */
 static bool due(const struct trainer *t, struct span every)
@@ -146,6 +148,7 @@ static enum code run_steps(struct trainer *t, struct err *err)
     while (t->number < t->total_steps && !t->stopping_early) {
         if (asked_to_stop(t)) return stop(t, err);
         TRY(take_step(t, err));
+        if (t->number == t->opts->kill_at_step) kill(getpid(), SIGKILL);
         trainer_progress(t, t->number == t->total_steps);
         if (t->validates && due(t, e->validate_every)) TRY(validate(t, err));
         if (due(t, e->checkpoint_every)) TRY(trainer_checkpoint(t, err));

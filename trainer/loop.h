@@ -8,6 +8,7 @@
 #include "trainer/validate.h"
 
 struct trainer {
+    bool plan_only; /* compile without taking memory */
     const struct experiment *experiment;
     const struct train_opts *opts;
     struct arena arena;
@@ -44,7 +45,8 @@ struct trainer {
     int64_t loss_count, skipped;
 };
 
-/* start.c: everything up to the first step, and resuming. */
+/* start.c: device, data and programs; then everything up to the first step, and resuming. */
+enum code trainer_compile(struct trainer *trainer, struct err *err);
 enum code trainer_start(struct trainer *trainer, struct err *err);
 void trainer_release(struct trainer *trainer);
 

@@ -92,14 +92,13 @@ static enum code open_data(struct trainer *t, struct err *err)
 static enum code open_programs(struct trainer *t, struct err *err)
 {
     const struct experiment *e = t->experiment;
-    struct arena scratch = { 0 };
     json_t *augment = e->augment ? node_json(e->augment) : NULL;
     struct step_opts how = { .model = t->model, .augment = augment, .dtype = t->dtype,
-                             .class_weights = t->class_weights, .experiment = e };
-    enum code code = step_params(&t->params, t->model, e, &t->device, err);
+                             .class_weights = t->class_weights, .experiment = e,
+                             .plan_only = t->plan_only };
+    enum code code = step_params(&t->params, t->model, e, &t->device, t->plan_only, err);
     if (!code) code = step_open(&t->step, &t->params, &how, err);
     json_decref(augment);
-    arena_release(&scratch);
     if (code) return code;
     const struct graph *graph = t->step.passes == 1 ? &t->step.whole : &t->step.first;
     if (e->pad_last && couples_rows(graph)) {
@@ -110,31 +109,30 @@ static enum code open_programs(struct trainer *t, struct err *err)
     t->validates = dataset_split(&t->dataset, e->validate_split) != NULL;
     if (!t->validates) return OK;
     struct validator_opts validator = { .model = t->model, .split = e->validate_split,
-                                        .average = e->ema_decay > 0 };
+                                        .average = e->ema_decay > 0,
+                                        .plan_only = t->plan_only };
     return validator_open(&t->validator, &t->dataset, &t->params, &validator, err);
 }
 
 static enum code first_values(struct trainer *t, struct err *err)
 {
     TRY(params_init(&t->params, t->experiment->seed, err));
-    if (!t->opts->warm_start) return OK;
-    struct weights weights;
-    TRY(weights_load(&weights, t->opts->warm_start, false, err));
-    int taken = 0, states = 0;
-    enum code code = OK;
-    for (int a = 0; a < ARENA_COUNT && !code; a++) {
+    const struct weights *warm = t->opts->warm;
+    if (!warm) return OK;
+    int taken = 0, unused;
+    for (int a = 0; a < ARENA_COUNT; a++) {
         if (!t->params.memory[a] || a == ARENA_GRADIENT || a == ARENA_SLOT_0 || a == ARENA_SLOT_1)
             continue;
-        code = params_load(&t->params, (enum params_arena)a, weights.tensors, weights.count, true,
-                           a == ARENA_VALUE ? &taken : &states, err);
+        TRY(params_load(&t->params, (enum params_arena)a, warm->tensors, warm->count, true,
+                        a == ARENA_VALUE ? &taken : &unused, err));
     }
-    if (!code && !taken)
-        code = err_set(err, CONFIG, "cannot start warm from '%s': no parameter agrees in name and "
-                       "shape", t->opts->warm_start);
-    if (!code) log_note("warm start from %s: %d of %lld parameters taken", t->opts->warm_start,
-                        taken, (long long)t->params.segments.count);
-    weights_release(&weights);
-    return code;
+    if (!taken)
+        return err_set(err, CONFIG,
+                       "cannot start warm from '%s': no parameter agrees in name and shape",
+                       t->experiment->init);
+    log_note("warm start from %s: %d of %lld parameters taken", t->experiment->init, taken,
+             (long long)t->params.segments.count);
+    return OK;
 }
 
 /* Tries the run's checkpoints from the newest; a damaged one is named, skipped and kept. */
@@ -189,14 +187,19 @@ static enum code take_run(struct trainer *t, struct err *err)
     return code;
 }
 
-enum code trainer_start(struct trainer *t, struct err *err)
+enum code trainer_compile(struct trainer *t, struct err *err)
 {
     const char *device = t->opts->device;
     if (!device || strcmp(device, "auto") == 0) device = "cpu";
     TRY(device_open(&t->device, device, t->experiment->threads, err));
     TRY(choose_precision(t, err));
     TRY(open_data(t, err));
-    TRY(open_programs(t, err));
+    return open_programs(t, err);
+}
+
+enum code trainer_start(struct trainer *t, struct err *err)
+{
+    TRY(trainer_compile(t, err));
     TRY(take_run(t, err));
     if (t->opts->install_signals) signals_install();
     TRY(first_values(t, err));

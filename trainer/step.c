@@ -12,14 +12,16 @@ uint32_t step_arenas(const struct experiment *experiment)
 }
 
 enum code step_params(struct params *params, const json_t *model,
-                      const struct experiment *experiment, struct device *device, struct err *err)
+                      const struct experiment *experiment, struct device *device, bool plan_only,
+                      struct err *err)
 {
     struct arena arena = { 0 };
     struct graph graph;
     graph_init(&graph, &arena);
     struct build_opts build = { .batch = experiment->micro_batch, .training = true };
     enum code code = model_build(&graph, model, &build, err);
-    if (!code) code = params_open(params, &graph, device, step_arenas(experiment), err);
+    if (!code && plan_only) params_lay_out(params, &graph, device);
+    else if (!code) code = params_open(params, &graph, device, step_arenas(experiment), err);
     arena_release(&arena);
     return code;
 }

@@ -33,9 +33,11 @@ struct step_opts {
 /* The arenas of params that an experiment needs. */
 uint32_t step_arenas(const struct experiment *experiment);
 
-/* Opens the parameters of a model (no values yet) as the step will bind them. */
+/* Opens the parameters of a model (no values yet) as the step will bind them; with `plan_only` the
+ * table alone, without memory. */
 enum code step_params(struct params *params, const json_t *model,
-                      const struct experiment *experiment, struct device *device, struct err *err);
+                      const struct experiment *experiment, struct device *device, bool plan_only,
+                      struct err *err);
 
 /* Compiles. `params` comes from step_params and outlives the step. step_close accepts zeroes. */
 enum code step_open(struct step *step, struct params *params, const struct step_opts *opts,

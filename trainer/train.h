@@ -7,17 +7,19 @@
 #define PAWL_TRAINER_TRAIN_H
 
 #include "dataset/dataset.h"
+#include "model/infer.h"
 #include "trainer/experiment.h"
 #include "trainer/run.h"
 
 struct train_opts {
     const char *run;       /* directory; NULL: runs/NAME */
     const char *device;    /* "cpu", "ref"; NULL or "auto": the best there is */
-    const char *warm_start; /* directory of a checkpoint whose weights to begin with, or NULL */
+    const struct weights *warm; /* whose weights to begin with where name and shape agree, or NULL */
     const char *build;     /* version and commit of this binary, for the manifest */
     struct launch launch;
     double time_limit_s;   /* 0: none; then a checkpoint and STOPPED */
     int64_t stop_after;    /* steps of this incarnation after which to stop as if asked; 0: none */
+    int64_t kill_at_step;  /* for drills: SIGKILL to this process after this step; 0: none */
     bool allow_inexact;    /* resume although device, threads or libraries differ */
     bool install_signals;
 };

@@ -20,7 +20,9 @@ static enum code open_program(struct validator *v, struct params *params,
     struct build_opts build = { .batch = v->tile };
     TRY(model_build(&v->graph, opts->model, &build, err));
     return program_compile(&v->program, &v->graph, v->device, params,
-                           &(struct program_opts){ .average = opts->average }, err);
+                           &(struct program_opts){ .average = opts->average,
+                                                   .plan_only = opts->plan_only },
+                           err);
 }
 
 static enum code open_all(struct validator *v, const struct dataset *dataset,
@@ -28,6 +30,7 @@ static enum code open_all(struct validator *v, const struct dataset *dataset,
                           struct err *err)
 {
     TRY(open_program(v, params, opts, err));
+    if (opts->plan_only) return OK;
     struct loader_opts how = { .split = opts->split, .batch = v->tile, .pad_last = true };
     TRY(loader_open(&v->loader, dataset, &how, err));
     void *block;

@@ -24,7 +24,8 @@ struct validator {
 struct validator_opts {
     const json_t *model;
     const char *split;
-    bool average; /* over the EMA weights */
+    bool average;   /* over the EMA weights */
+    bool plan_only; /* compile alone */
 };
 
 /* Compiles over `params`. All memory is taken here. */

@@ -1,0 +1,6 @@
+/* One list, so that a new kind is one line. */
+#include "cli/kinds.h"
+
+#include "trainer/experiment.h"
+
+const struct kind *const document_kinds[] = { &experiment_kind, NULL };
