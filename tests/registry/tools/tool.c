@@ -1,5 +1,7 @@
 /* Work on a registry as a process of its own: races, and operations that end in the middle.
  *
+ * tool make WORK                   makes a registry with two versions, a report and a channel, and
+ *                                  prints the versions' digests
  * tool race WORK ROUNDS SEED       promotes versions of fashion in turn, stating what it saw
  * tool add WORK SEED COUNT         adds COUNT checkpoints to fashion
  * tool swap WORK COUNT             deploys fashion@1 and fashion@2 in turn to WORK/deploy
@@ -22,6 +24,22 @@ struct job {
     const char *work;
     char **rest;
 };
+
+static enum code make(struct job *job)
+{
+    struct added added;
+    struct moved moved;
+    char text[DIGEST_TEXT];
+    const char *path = path_join(&job->arena, job->work, "registry");
+    TRY(registry_init(path, "founder", "to test", &job->err));
+    TRY(registry_open(&job->registry, path, &job->err));
+    for (int seed = 1; seed <= 2; seed++) {
+        TRY(support_add(&job->registry, &added, job->work, "fashion", seed, &job->err));
+        printf("%s\n", digest_text(&added.digest, text));
+    }
+    TRY(support_report(&job->registry, NULL, job->work, "fashion", 2, "suite", "pass", &job->err));
+    return support_promote(&job->registry, &moved, "fashion", 2, "production", &job->err);
+}
 
 static enum code race(struct job *job)
 {
@@ -110,21 +128,23 @@ int main(int argc, char **argv)
         const char *name;
         int args;
         enum code (*work)(struct job *);
+        bool makes;
     } commands[] = {
-        { "race", 5, race }, { "add", 5, add }, { "swap", 4, swap }, { "kill", 6, under_fault }
+        { "make", 3, make, true },  { "race", 5, race, false },        { "add", 5, add, false },
+        { "swap", 4, swap, false }, { "kill", 6, under_fault, false },
     };
     for (size_t i = 0; argc > 2 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name) != 0 || argc != commands[i].args) continue;
         struct job job = { .work = argv[2], .rest = argv + 3 };
         fs_calls.fsync = support_no_fsync;
         const char *path = path_join(&job.arena, argv[2], "registry");
-        enum code code = registry_open(&job.registry, path, &job.err);
+        enum code code = commands[i].makes ? OK : registry_open(&job.registry, path, &job.err);
         if (!code) code = commands[i].work(&job);
         if (code) fprintf(stderr, "tool: %s\n", job.err.message);
         registry_close(&job.registry);
         arena_release(&job.arena);
         return code_exit(code);
     }
-    fprintf(stderr, "usage: tool race|add|swap|kill WORK ...\n");
+    fprintf(stderr, "usage: tool make|race|add|swap|kill WORK ...\n");
     return 2;
 }
