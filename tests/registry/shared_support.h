@@ -8,7 +8,7 @@
 enum { SUPPORT_INPUTS = 4, SUPPORT_OUTPUTS = 3, SUPPORT_ROWS = 5 };
 
 struct support {
-    char dir[64]; /* a fresh folder under /tmp; the registry is DIR/registry */
+    char dir[64]; /* a fresh folder; the registry is DIR/registry */
     char path[80];
     struct arena arena;
     struct registry registry;
