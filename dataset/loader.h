@@ -1,7 +1,8 @@
 /* Loader: batches of raw rows in an order that is a pure function of (seed, epoch, index).
  *
  * Prefetch threads fill a ring of buffers with pread; the position is two integers, so resuming is
- * O(1) and the order does not depend on threads or ranks. All memory is taken at open. */
+ * O(1) and the order does not depend on threads or ranks. All memory is taken at open: depth + 1 batches,
+ * and the targets of the whole split when they are at most 64 MiB. Padding has ordinal 0. */
 #ifndef PAWL_DATASET_LOADER_H
 #define PAWL_DATASET_LOADER_H
 
@@ -40,7 +41,8 @@ uint64_t loader_batches(const struct loader *loader);
 void loader_seek(struct loader *loader, uint64_t epoch, uint64_t index);
 
 /* The next batch, across epoch ends without pause. Valid until the next call. DAMAGED or IO from the
- * prefetch threads come out here, with file, row and column. */
+ * prefetch threads come out here, in the order of batches, with file, block and rows; the same one
+ * comes out again until loader_seek. */
 enum code loader_next(struct loader *loader, struct batch *batch, struct err *err);
 
 #endif

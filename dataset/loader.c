@@ -1,0 +1,303 @@
+/* The loader: prefetch threads fill a ring of batches, one consumer takes them in order.
+ *
+ * A batch has a sequence number (epoch x batches + index) and belongs into slot number % slots, so the
+ * order of delivery depends on nothing that threads do. A thread takes the next number under the lock
+ * and fills its slot without it. The consumer holds one slot until its next call. A failed batch keeps
+ * its error, which comes out when its turn has come, and again until loader_seek. */
+#include "dataset/loader.h"
+
+#include "base/rng.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEPTH_DEFAULT = 4, ALIGN = 128, THREADS_LIMIT = 256, DEPTH_LIMIT = 4096 };
+
+/* Targets up to this size are read once, at open: a pread of four bytes costs as much as one of a row. */
+static const uint64_t target_limit = (uint64_t)64 << 20;
+
+struct slot {
+    unsigned char *input, *target;
+    int64_t *ordinal;
+    int64_t valid;
+    uint64_t number;
+    bool ready;
+    enum code code;
+    struct err err;
+};
+
+struct loader {
+    const struct dataset *dataset;
+    const struct column *input, *target;
+    struct loader_opts opts;
+    uint64_t rows, batches;
+    struct arena arena;
+    void *memory;           /* of all slots */
+    unsigned char *targets; /* the whole target column, or NULL */
+    struct slot *slots;
+    uint64_t slot_count;
+    pthread_t *threads;
+    int thread_count;
+
+    pthread_mutex_t lock; /* for what follows, and for slot.ready */
+    pthread_cond_t ready, space;
+    uint64_t taken; /* number of the next batch to deliver */
+    uint64_t begun; /* number of the next batch to fill */
+    bool held;      /* the caller looks at batch taken - 1 */
+    int busy;       /* threads that fill a slot */
+    bool pause, stop;
+};
+
+static int64_t row_at(const struct loader *loader, uint64_t epoch, uint64_t position)
+{
+    if (!loader->opts.shuffle) return (int64_t)position;
+    uint64_t key = rng_mix(loader->opts.seed, epoch);
+    return (int64_t)rng_permute(key, loader->rows, position);
+}
+
+/* Rows [first, first + run) of the split into places [at, at + run) of the slot. */
+static enum code read_run(const struct loader *loader, struct slot *slot, uint64_t at, uint64_t run)
+{
+    uint64_t first = (uint64_t)slot->ordinal[at], bytes = loader->target->row_bytes;
+    unsigned char *to = slot->target + at * bytes;
+    if (loader->targets)
+        memcpy(to, loader->targets + first * bytes, run * bytes);
+    else
+        TRY(dataset_read(loader->dataset, loader->target, first, run, to, &slot->err));
+    return dataset_read(loader->dataset, loader->input, first, run,
+                        slot->input + at * loader->input->row_bytes, &slot->err);
+}
+
+static void fill(const struct loader *loader, struct slot *slot)
+{
+    uint64_t batch = (uint64_t)loader->opts.batch;
+    uint64_t epoch = slot->number / loader->batches;
+    uint64_t begin = slot->number % loader->batches * batch;
+    uint64_t valid = loader->rows - begin < batch ? loader->rows - begin : batch;
+    slot->valid = (int64_t)valid;
+    for (uint64_t i = 0; i < batch; i++)
+        slot->ordinal[i] = i < valid ? row_at(loader, epoch, begin + i) : 0;
+    slot->code = OK;
+    for (uint64_t at = 0, run; at < batch && !slot->code; at += run) {
+        run = 1;
+        while (at + run < batch && slot->ordinal[at + run] == slot->ordinal[at] + (int64_t)run)
+            run++;
+        slot->code = read_run(loader, slot, at, run);
+    }
+}
+
+/* Whether there is a slot for the next batch; the one that the caller holds is not free. */
+static bool has_space(const struct loader *loader)
+{
+    return loader->begun - loader->taken + loader->held < loader->slot_count;
+}
+
+static void *prefetch(void *argument)
+{
+    struct loader *loader = argument;
+    pthread_mutex_lock(&loader->lock);
+    for (;;) {
+        while (!loader->stop && (loader->pause || !has_space(loader)))
+            pthread_cond_wait(&loader->space, &loader->lock);
+        if (loader->stop) break;
+        struct slot *slot = &loader->slots[loader->begun % loader->slot_count];
+        slot->number = loader->begun++;
+        loader->busy++;
+        pthread_mutex_unlock(&loader->lock);
+        fill(loader, slot);
+        pthread_mutex_lock(&loader->lock);
+        slot->ready = true;
+        loader->busy--;
+        pthread_cond_signal(&loader->ready);
+    }
+    pthread_mutex_unlock(&loader->lock);
+    return NULL;
+}
+
+static enum code no_split(const struct dataset *dataset, const char *name, struct err *err)
+{
+    struct arena arena = { 0 };
+    const char **names = ARENA_ARRAY(&arena, dataset->split_count + 1, const char *);
+    const char *all = "";
+    for (size_t i = 0; i < dataset->split_count; i++) {
+        names[i] = dataset->splits[i].name;
+        all = arena_format(&arena, "%s%s%s", all, i ? ", " : "", names[i]);
+    }
+    const char *nearest = text_nearest(name, names);
+    err_set(err, USAGE, "cannot load split '%s' of '%s': it has %s", name, dataset->path, all);
+    if (nearest) err_hint(err, "Did you mean '%s'?", nearest);
+    arena_release(&arena);
+    return USAGE;
+}
+
+static enum code check_opts(struct loader *loader, struct err *err)
+{
+    const struct dataset *dataset = loader->dataset;
+    struct loader_opts *opts = &loader->opts;
+    const struct split *split = dataset_split(dataset, opts->split);
+    if (!split) return no_split(dataset, opts->split, err);
+    if (!opts->threads) opts->threads = 1;
+    if (!opts->depth) opts->depth = DEPTH_DEFAULT;
+    if (opts->batch < 1 || opts->threads < 1 || opts->threads > THREADS_LIMIT || opts->depth < 1 ||
+        opts->depth > DEPTH_LIMIT)
+        return err_set(err, USAGE,
+                       "cannot load '%s': batch %lld, threads %d, depth %d; expected at least 1, "
+                       "1 to %d, 1 to %d",
+                       dataset->path, (long long)opts->batch, opts->threads, opts->depth,
+                       THREADS_LIMIT, DEPTH_LIMIT);
+    loader->input = split_column(split, dataset->input);
+    loader->target = split_column(split, dataset->target);
+    loader->rows = split->rows;
+    uint64_t batch = (uint64_t)opts->batch;
+    loader->batches = split->rows / batch + (opts->pad_last && split->rows % batch);
+    if (loader->batches) return OK;
+    err_set(err, USAGE, "cannot load split '%s' of '%s': %llu rows, fewer than a batch of %llu",
+            split->name, dataset->path, (unsigned long long)split->rows, (unsigned long long)batch);
+    return err_hint(err, "Choose a smaller batch."), USAGE;
+}
+
+static bool add_size(uint64_t *total, uint64_t count, uint64_t size)
+{
+    uint64_t bytes;
+    return !__builtin_mul_overflow(count, size, &bytes) &&
+           !__builtin_add_overflow(bytes, ALIGN - 1, &bytes) &&
+           !__builtin_add_overflow(*total, bytes / ALIGN * ALIGN, total);
+}
+
+static enum code take_memory(struct loader *loader, struct err *err)
+{
+    uint64_t batch = (uint64_t)loader->opts.batch, input = 0, target = 0, ordinal = 0, total;
+    loader->slot_count = (uint64_t)loader->opts.depth + 1;
+    if (!add_size(&input, batch, loader->input->row_bytes) ||
+        !add_size(&target, batch, loader->target->row_bytes) ||
+        !add_size(&ordinal, batch, sizeof(int64_t)) ||
+        __builtin_mul_overflow(input + target + ordinal, loader->slot_count, &total))
+        return err_set(err, USAGE, "cannot load '%s': a batch of %lld rows does not fit in memory",
+                       loader->dataset->path, (long long)loader->opts.batch);
+    TRY(block_alloc(&loader->memory, total, "the prefetch buffers", err));
+    loader->slots = ARENA_ARRAY(&loader->arena, loader->slot_count, struct slot);
+    unsigned char *at = loader->memory;
+    for (uint64_t i = 0; i < loader->slot_count; i++) {
+        loader->slots[i].input = at;
+        loader->slots[i].target = at + input;
+        loader->slots[i].ordinal = (void *)(at + input + target);
+        at += input + target + ordinal;
+    }
+    return OK;
+}
+
+static enum code read_targets(struct loader *loader, struct err *err)
+{
+    void *block;
+    uint64_t bytes = loader->rows * loader->target->row_bytes;
+    if (bytes > target_limit) return OK;
+    TRY(block_alloc(&block, bytes, "the targets", err));
+    loader->targets = block;
+    return dataset_read(loader->dataset, loader->target, 0, loader->rows, block, err);
+}
+
+/* Signals are for the main thread: it has the handlers and the loop that looks at their flag. */
+static enum code start_threads(struct loader *loader, struct err *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    loader->threads = ARENA_ARRAY(&loader->arena, loader->opts.threads, pthread_t);
+    int failed = 0;
+    while (!failed && loader->thread_count < loader->opts.threads) {
+        failed = pthread_create(&loader->threads[loader->thread_count], NULL, prefetch, loader);
+        loader->thread_count += !failed;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!failed) return OK;
+    return err_errno(err, IO, failed, "cannot start prefetch thread %d", loader->thread_count);
+}
+
+enum code loader_open(struct loader **out, const struct dataset *dataset,
+                      const struct loader_opts *opts, struct err *err)
+{
+    void *block;
+    *out = NULL;
+    TRY(block_alloc(&block, sizeof(struct loader), "the loader", err));
+    struct loader *loader = block;
+    loader->dataset = dataset;
+    loader->opts = *opts;
+    pthread_mutex_init(&loader->lock, NULL);
+    pthread_cond_init(&loader->ready, NULL);
+    pthread_cond_init(&loader->space, NULL);
+    enum code code = check_opts(loader, err);
+    if (!code) code = take_memory(loader, err);
+    if (!code) code = read_targets(loader, err);
+    if (!code) code = start_threads(loader, err);
+    if (code)
+        loader_close(loader);
+    else
+        *out = loader;
+    return code;
+}
+
+void loader_close(struct loader *loader)
+{
+    if (!loader) return;
+    pthread_mutex_lock(&loader->lock);
+    loader->stop = true;
+    pthread_cond_broadcast(&loader->space);
+    pthread_mutex_unlock(&loader->lock);
+    for (int i = 0; i < loader->thread_count; i++) pthread_join(loader->threads[i], NULL);
+    pthread_cond_destroy(&loader->space);
+    pthread_cond_destroy(&loader->ready);
+    pthread_mutex_destroy(&loader->lock);
+    block_free(loader->targets);
+    block_free(loader->memory);
+    arena_release(&loader->arena);
+    block_free(loader);
+}
+
+uint64_t loader_batches(const struct loader *loader)
+{
+    return loader->batches;
+}
+
+void loader_seek(struct loader *loader, uint64_t epoch, uint64_t index)
+{
+    REQUIRE(index <= loader->batches);
+    pthread_mutex_lock(&loader->lock);
+    loader->pause = true; /* a slot that is being filled cannot be given to another batch */
+    while (loader->busy) pthread_cond_wait(&loader->ready, &loader->lock);
+    for (uint64_t i = 0; i < loader->slot_count; i++) loader->slots[i].ready = false;
+    loader->taken = loader->begun = epoch * loader->batches + index;
+    loader->held = false;
+    loader->pause = false;
+    pthread_cond_broadcast(&loader->space);
+    pthread_mutex_unlock(&loader->lock);
+}
+
+enum code loader_next(struct loader *loader, struct batch *batch, struct err *err)
+{
+    pthread_mutex_lock(&loader->lock);
+    if (loader->held) {
+        loader->slots[(loader->taken - 1) % loader->slot_count].ready = false;
+        loader->held = false;
+        pthread_cond_signal(&loader->space);
+    }
+    struct slot *slot = &loader->slots[loader->taken % loader->slot_count];
+    while (!slot->ready) pthread_cond_wait(&loader->ready, &loader->lock);
+    if (!slot->code) {
+        loader->taken++;
+        loader->held = true;
+    }
+    pthread_mutex_unlock(&loader->lock);
+    if (slot->code) {
+        if (err) *err = slot->err;
+        return slot->code;
+    }
+    *batch = (struct batch){ .input = slot->input,
+                             .target = slot->target,
+                             .ordinal = slot->ordinal,
+                             .valid = slot->valid,
+                             .epoch = slot->number / loader->batches,
+                             .index = slot->number % loader->batches };
+    return OK;
+}
