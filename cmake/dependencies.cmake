@@ -40,3 +40,4 @@ file(STRINGS ${DNNL_INCLUDE}/oneapi/dnnl/dnnl_version.h DNNL_VERSION_LINE
      REGEX "^#define DNNL_VERSION_MAJOR +[0-9]+")
 string(REGEX MATCH "[0-9]+$" PAWL_DNNL_MAJOR "${DNNL_VERSION_LINE}")
 pawl_dependency(dnnl ${DNNL_LIBRARY})
+target_include_directories(dep_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE})
