@@ -46,6 +46,9 @@ void arena_release(struct arena *arena);
 enum code block_alloc(void **block, size_t size, const char *what, struct err *err);
 void block_free(void *block);
 
+/* Says that the system refused `size` bytes and aborts: the end of every small allocation that fails. */
+_Noreturn void memory_refused(size_t size);
+
 /* Number of allocations made by pawl's own code since the process began (all threads). */
 uint64_t memory_allocations(void);
 
