@@ -77,6 +77,8 @@ struct fs_writer {
     char path[1024], temporary[1100];
 };
 
+/* Opens the temporary beside `path`; appends bytes. Fail with IO, after which only abandoning is
+ * left. */
 enum code fs_writer_open(struct fs_writer *writer, const char *path, struct err *err);
 enum code fs_writer_add(struct fs_writer *writer, const void *bytes, size_t len, struct err *err);
 

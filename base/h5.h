@@ -19,6 +19,7 @@
 enum h5_type { H5_U8, H5_U16, H5_U32, H5_I32, H5_I64, H5_U64, H5_F32, H5_F64, H5_TYPE_COUNT };
 enum { H5_DIMS = 6 };
 
+/* Bytes of one value. */
 size_t h5_type_size(enum h5_type type);
 
 /* What stands between HDF5 and the bytes of a file being read. `check` (may be NULL) is called before

@@ -166,6 +166,7 @@ const char *node_choice(const struct node *node, const char *path);
 const struct choice *choice_find(const struct choice *choices, const char *name);
 const struct node *node_options(const struct node *node, const char *path);
 
+/* FIELD_SPAN: a bare number has the unit of its row. */
 struct span node_span(const struct node *node, const char *path);
 
 #endif

@@ -38,11 +38,11 @@ enum code source_open(struct source *source, const char *path, struct err *err)
     int fd;
     memset(source, 0, sizeof *source);
     source->path = path;
-    TRY(fs_open(&fd, path, &source->size, err));
+    enum code code = fs_open(&fd, path, &source->size, err);
+    if (code) goto out;
     source->fd = fd + 1;
     void *state = NULL;
-    enum code code = block_alloc(&state, sizeof *source->state, "a read buffer", err);
-    if (code) goto out;
+    if ((code = block_alloc(&state, sizeof *source->state, "a read buffer", err))) goto out;
     source->state = state;
     sha256_begin(&source->state->sha);
     if ((code = refill(source, err))) goto out;

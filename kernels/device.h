@@ -34,11 +34,13 @@ struct op_call {
     void *workspace; /* bound by the program; at least workspace_bytes, 128-byte aligned */
 };
 
+/* Whether optional input i was given. */
 static inline bool call_has_in(const struct op_call *call, int i)
 {
     return i < call->ins && call->in[i].shape.rank >= 0;
 }
 
+/* Whether optional output i is wanted. */
 static inline bool call_has_out(const struct op_call *call, int i)
 {
     return i < call->outs && call->out[i].shape.rank >= 0;

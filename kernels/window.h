@@ -42,6 +42,7 @@ static inline int64_t window_position(const struct window *window, int axis, int
     return at < window->out[axis] ? at : -1;
 }
 
+/* Whether a place lies in the input and not in the padding. */
 static inline bool window_inside(const struct window *window, int64_t row, int64_t column)
 {
     return row >= 0 && row < window->in[0] && column >= 0 && column < window->in[1];

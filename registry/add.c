@@ -176,9 +176,9 @@ enum code registry_add(struct registry *registry, struct added *added, const str
 {
     struct adding adding = { .opts = opts, .added = added };
     memset(added, 0, sizeof *added);
-    TRY(check_opts(opts, err));
-    enum code code = stage(&adding, registry, err);
+    enum code code = check_opts(opts, err);
     if (code) goto out;
+    if ((code = stage(&adding, registry, err))) goto out;
     if ((code = build(&adding, err))) goto out;
     if ((code = store_files(&adding, registry, err))) goto out;
     if ((code = oci_put(registry, &adding.version, &added->digest, opts->model, err))) goto out;

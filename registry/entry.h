@@ -45,6 +45,7 @@ struct draft {
     json_t *subjects, *body;
 };
 
+/* Gives back what belongs to the draft. Accepts a zeroed one. */
 void draft_release(struct draft *draft);
 
 /* Adds a digest to the draft's subjects. */

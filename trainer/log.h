@@ -14,6 +14,8 @@ struct run_log {
     char path[1100];
 };
 
+/* Opens for appending, behind the last whole record (IO otherwise); closes. A zeroed log is
+ * closed. */
 enum code run_log_open(struct run_log *log, const char *path, struct err *err);
 void run_log_close(struct run_log *log);
 

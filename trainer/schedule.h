@@ -20,6 +20,7 @@ struct schedule {
     double divide, divide_final; /* ONE_CYCLE: first = peak / divide, last = first / divide_final */
 };
 
+/* Reads the effective node of the choice. */
 void schedule_read(struct schedule *schedule, const struct node *choice);
 
 /* Whether the run may be made longer on resume without changing rates that were already used. */

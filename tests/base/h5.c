@@ -80,7 +80,7 @@ static enum code read_file(const char *path, bool *raw, struct err *err)
 
 static void make_dir(char dir[64])
 {
-    strcpy(dir, "/tmp/pawl-test-XXXXXX");
+    snprintf(dir, 64, "/tmp/pawl-test-XXXXXX");
     cr_assert(mkdtemp(dir));
 }
 

@@ -19,7 +19,7 @@ struct place {
 
 static void place_init(struct place *place)
 {
-    strcpy(place->dir, "/tmp/pawl-test-XXXXXX");
+    snprintf(place->dir, sizeof place->dir, "/tmp/pawl-test-XXXXXX");
     cr_assert(mkdtemp(place->dir));
     snprintf(place->out, PATH, "%s/out.h5", place->dir);
     snprintf(place->images, PATH, "%s/train-images-idx3-ubyte", place->dir);
