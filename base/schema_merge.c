@@ -1,7 +1,7 @@
 /* Laying one shaped tree over another: later wins.
  *
- * Maps merge, lists and scalars replace. The same alternative of a choice merges its options, another
- * one replaces it. A value that replaces another remembers where that one was set. */
+ * Maps merge, lists and scalars replace. The same alternative of a choice merges its options,
+ * another one replaces it. A value that replaces another remembers where that one was set. */
 #include "base/schema_internal.h"
 
 #include <string.h>

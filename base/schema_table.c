@@ -1,6 +1,7 @@
 /* Questions to the tables: which rows there are, what they accept, which name was meant.
  *
- * Tables may contain themselves (a layer that repeats layers), so every walk remembers where it is. */
+ * Tables may contain themselves (a layer that repeats layers), so every walk remembers where it
+ * is. */
 #include "base/schema_internal.h"
 
 #include <stdlib.h>

@@ -28,7 +28,8 @@ struct batch {
 struct loader; /* opaque */
 
 /* Opens at (epoch 0, index 0). `*loader` is closed by loader_close, which accepts NULL. The dataset
- * must outlive it. USAGE when the split is missing or smaller than one batch (with pad_last: empty). */
+ * must outlive it. USAGE when the split is missing or smaller than one batch (with pad_last:
+ * empty). */
 enum code loader_open(struct loader **loader, const struct dataset *dataset,
                       const struct loader_opts *opts, struct err *err);
 void loader_close(struct loader *loader);
@@ -39,8 +40,8 @@ uint64_t loader_batches(const struct loader *loader);
 /* Goes to a position; what was prefetched is dropped. */
 void loader_seek(struct loader *loader, uint64_t epoch, uint64_t index);
 
-/* The next batch, across epoch ends without pause. Valid until the next call. DAMAGED or IO from the
- * prefetch threads come out here, with file, row and column. */
+/* The next batch, across epoch ends without pause. Valid until the next call. DAMAGED or IO from
+ * the prefetch threads come out here, with file, row and column. */
 enum code loader_next(struct loader *loader, struct batch *batch, struct err *err);
 
 #endif

@@ -78,8 +78,8 @@ static enum code broken(const struct source *source, const char *what, struct er
                    what, (unsigned long long)at);
 }
 
-/* One step of inflating into `len` bytes; *got may be 0. At the end of a member the next one, if there
- * is one, goes on (RFC 1952 allows several). */
+/* One step of inflating into `len` bytes; *got may be 0. At the end of a member the next one, if
+ * there is one, goes on (RFC 1952 allows several). */
 static enum code inflate_some(struct source *source, void *bytes, size_t len, size_t *got,
                               struct err *err)
 {

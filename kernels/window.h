@@ -19,7 +19,8 @@ struct window {
  * `out` is 0 where the window does not fit. */
 struct window conv_window(const union op_attr *attr, const struct shape *x, const struct shape *w);
 
-/* From the shape of the input (or its gradient) [N, H, W, C]; a stride of 0 is the window's size. */
+/* From the shape of the input (or its gradient) [N, H, W, C]; a stride of 0 is the window's
+ * size. */
 struct window pool_window(const union op_attr *attr, const struct shape *x);
 
 /* The pool inside BN_ACT_POOL: side and stride norm.pool, no padding; 0 counts as 1. */

@@ -1,8 +1,9 @@
-/* Precision: activations and matrix operands in the compute type, everything that must stay wide in f32.
+/* Precision: activations and matrix operands in the compute type, everything that must stay wide in
+ * f32.
  *
- * Wide are parameters, running and batch statistics, losses, and parameter gradients. What an op makes
- * of narrow inputs is asked of its shape rule, so that this file knows no op by name but the border
- * cases: the first node, the matrix products and the losses. */
+ * Wide are parameters, running and batch statistics, losses, and parameter gradients. What an op
+ * makes of narrow inputs is asked of its shape rule, so that this file knows no op by name but the
+ * border cases: the first node, the matrix products and the losses. */
 #include "model/passes.h"
 
 #include <stdio.h>

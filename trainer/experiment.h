@@ -1,7 +1,7 @@
 /* The experiment file: data, model, training, and where results go.
  *
- * The tables here drive parsing, help, schema and `--set`; experiment_read turns the effective document
- * into one plain struct that the rest of the trainer reads. */
+ * The tables here drive parsing, help, schema and `--set`; experiment_read turns the effective
+ * document into one plain struct that the rest of the trainer reads. */
 #ifndef PAWL_TRAINER_EXPERIMENT_H
 #define PAWL_TRAINER_EXPERIMENT_H
 
@@ -60,8 +60,8 @@ struct experiment {
 };
 
 /* Reads the effective document. The document must outlive the result. Fails with CONFIG at the
- * position of what contradicts something else (both epochs and steps, a batch that micro_batch does not
- * divide, ...). */
+ * position of what contradicts something else (both epochs and steps, a batch that micro_batch does
+ * not divide, ...). */
 enum code experiment_read(struct experiment *experiment, struct arena *arena,
                           const struct document *document, struct err *err);
 

@@ -1,7 +1,7 @@
 /* Taking a run: one incarnation per start, numbers by exclusive creation.
  *
- * Who may take over: the same host and boot with a dead process at once, an older boot of the same host
- * too, the same job with a higher restart count; anybody else must say --take-over. */
+ * Who may take over: the same host and boot with a dead process at once, an older boot of the same
+ * host too, the same job with a higher restart count; anybody else must say --take-over. */
 #include "base/clock.h"
 #include "trainer/run.h"
 

@@ -1,7 +1,7 @@
 /* The loop: one optimizer step after another, with validation and checkpoints at their distances.
  *
- * A boundary is an optimizer step: stop requests are looked at there, and what is saved is the state
- * after a whole step. */
+ * A boundary is an optimizer step: stop requests are looked at there, and what is saved is the
+ * state after a whole step. */
 #include "trainer/loop.h"
 
 #include "base/clock.h"

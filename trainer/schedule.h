@@ -1,7 +1,7 @@
 /* Learning-rate schedules: the rate as a pure function of the optimizer step.
  *
- * constant, step, cosine (Loshchilov and Hutter 2017) and one_cycle (Smith and Topin 2019, with cosine
- * legs), each with a linear warmup where it has one. */
+ * constant, step, cosine (Loshchilov and Hutter 2017) and one_cycle (Smith and Topin 2019, with
+ * cosine legs), each with a linear warmup where it has one. */
 #ifndef PAWL_TRAINER_SCHEDULE_H
 #define PAWL_TRAINER_SCHEDULE_H
 

@@ -33,8 +33,8 @@ enum code validator_open(struct validator *validator, const struct dataset *data
                          struct err *err);
 void validator_close(struct validator *validator);
 
-/* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss" always,
- * and those of eval's table that fit the task. */
+/* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss"
+ * always, and those of eval's table that fit the task. */
 enum code validator_run(struct validator *validator, json_t **metrics, struct err *err);
 
 #endif

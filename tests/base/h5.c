@@ -1,5 +1,5 @@
-/* HDF5 over our driver: round trips, equal bytes for equal content, failing calls, damaged files and
- * the kinds of content that are refused (made here with the library itself). */
+/* HDF5 over our driver: round trips, equal bytes for equal content, failing calls, damaged files
+ * and the kinds of content that are refused (made here with the library itself). */
 #include "base/h5.h"
 #include "base/fs.h"
 

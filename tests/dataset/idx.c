@@ -1,5 +1,5 @@
-/* IDX import: hand-made files against what they say, the real Fashion-MNIST against its known moments,
- * and every refusal with its exact message. */
+/* IDX import: hand-made files against what they say, the real Fashion-MNIST against its known
+ * moments, and every refusal with its exact message. */
 #include "base/fs.h"
 #include "base/rng.h"
 #include "dataset/import.h"

@@ -1,9 +1,10 @@
 /* Elementary functions in f32, written without branches so that loops over them vectorise.
  *
- * exp: x = k ln 2 + r, |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 q(r) with q a minimax polynomial fitted
- * with Lawson's weighted least squares; 2^k applied in two factors, so that results run smoothly
- * into subnormal numbers and infinity. erfc(a) = exp(-a^2) t P(t), t = 1 / (1 + 0.4 a), fitted the
- * same way (relative error below 1e-8 before rounding). Within 2 units in the last place. */
+ * exp: x = k ln 2 + r, |r| <= ln 2 / 2, exp(r) = 1 + r + r^2 q(r) with q a minimax polynomial
+ * fitted with Lawson's weighted least squares; 2^k applied in two factors, so that results run
+ * smoothly into subnormal numbers and infinity. erfc(a) = exp(-a^2) t P(t), t = 1 / (1 + 0.4 a),
+ * fitted the same way (relative error below 1e-8 before rounding). Within 2 units in the last
+ * place. */
 #ifndef PAWL_KERNELS_CPU_SIMD_MATH_H
 #define PAWL_KERNELS_CPU_SIMD_MATH_H
 
