@@ -9,7 +9,12 @@
 #include "base/json.h"
 #include "base/schema.h"
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_LIST /* may be given many times */ };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_INT,
+    OPTION_LIST /* may be given many times */
+};
 
 struct option {
     const char *name; /* without dashes; NULL ends a table */

@@ -31,8 +31,10 @@ static int in_dtype(struct precision *p, int value, enum dtype dtype, int *n)
     REQUIRE(made < p->room);
     struct op_node cast = { .op = OP_CAST, .in = { value }, .ins = 1, .out = { made }, .outs = 1 };
     cast.attr.cast.to = dtype;
-    if (*n < graph->node_count) cast.layer = graph->nodes[*n].layer;
-    else cast.layer = "output";
+    if (*n < graph->node_count)
+        cast.layer = graph->nodes[*n].layer;
+    else
+        cast.layer = "output";
     graph_insert(graph, *n, &cast);
     ++*n;
     return made;
@@ -111,7 +113,8 @@ enum code pass_precision(struct graph *graph, const struct device *device, enum 
         return USAGE;
     }
     /* each node adds at most one cast per input */
-    struct precision p = { .graph = graph, .dtype = dtype,
+    struct precision p = { .graph = graph,
+                           .dtype = dtype,
                            .room = graph->value_count + graph->node_count * OP_INS + 1 };
     p.wide = ARENA_ARRAY(graph->arena, p.room, bool);
     for (int n = 0; n < graph->node_count; n++) {
@@ -123,8 +126,10 @@ enum code pass_precision(struct graph *graph, const struct device *device, enum 
             p.wide[graph->nodes[n].out[0]] = p.wide[graph->nodes[n].out[1]] = true;
             continue;
         }
-        if (op == OP_NORMALIZE) graph->nodes[n].attr.cast.to = dtype;
-        else narrow_inputs(&p, &n);
+        if (op == OP_NORMALIZE)
+            graph->nodes[n].attr.cast.to = dtype;
+        else
+            narrow_inputs(&p, &n);
         struct op_node node = graph->nodes[n];
         TRY(type_outputs(&p, &node, err));
     }

@@ -11,7 +11,7 @@
 
 struct program_opts {
     enum dtype dtype; /* compute type; DTYPE_F32 is 0 */
-    bool average;      /* bind to the averaged weights and statistics (EMA) */
+    bool average;     /* bind to the averaged weights and statistics (EMA) */
     bool no_fuse;     /* ablation: leave nodes as they were built */
     bool no_reuse;    /* ablation: every value its own memory (also for debugging) */
     bool plan_only;   /* stop before memory is taken and bound: for `pawl plan` */

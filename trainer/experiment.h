@@ -27,13 +27,13 @@ struct experiment {
     struct digest digest; /* configuration digest */
     const char *name;
 
-    const char *data; /* path of the dataset, openable from here */
+    const char *data;                         /* path of the dataset, openable from here */
     const char *train_split, *validate_split; /* validate_split NULL: no validation */
     const struct node *augment;               /* list, or NULL */
     const struct node *model;                 /* the model section */
     const char *init;                         /* REF of a warm start, or NULL */
 
-    int64_t epochs, steps; /* one of them is 0 */
+    int64_t epochs, steps;      /* one of them is 0 */
     int64_t batch, micro_batch; /* micro_batch 0: chosen */
     bool pad_last;
     struct optimizer optimizer;
@@ -54,9 +54,9 @@ struct experiment {
     double least_gain;
     double log_every_s;
 
-    const char *suite;           /* path, or NULL */
+    const char *suite;                                        /* path, or NULL */
     const char *registry, *registry_model, *registry_channel; /* or NULL */
-    const char *deploy;          /* path, or NULL */
+    const char *deploy;                                       /* path, or NULL */
 };
 
 /* Reads the effective document. The document must outlive the result. Fails with CONFIG at the

@@ -13,17 +13,17 @@
 
 /* Facts about this start that cli/ read from the environment. */
 struct launch {
-    const char *job;     /* scheduler's job id, or NULL */
-    int64_t restart;     /* its restart count */
-    bool take_over;      /* --take-over */
+    const char *job; /* scheduler's job id, or NULL */
+    int64_t restart; /* its restart count */
+    bool take_over;  /* --take-over */
 };
 
 struct run {
     struct arena arena;
     const char *dir;
     int incarnation;
-    bool resuming;       /* the directory held a run before */
-    json_t *manifest;    /* run/1 as it stands in the directory */
+    bool resuming;    /* the directory held a run before */
+    json_t *manifest; /* run/1 as it stands in the directory */
     struct run_log log;
     struct tensorboard board;
 };

@@ -35,7 +35,7 @@ struct saved {
     struct digest digest;
     uint64_t bytes;
     double seconds;
-    enum code code;   /* of the write; `err` has the reason */
+    enum code code; /* of the write; `err` has the reason */
     struct err err;
 };
 

@@ -13,10 +13,10 @@ enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE
 
 struct schedule {
     enum schedule_kind kind;
-    double warmup;           /* share of all steps */
-    double gamma;            /* STEP: factor at each milestone */
-    struct span every;       /* STEP: distance of the milestones */
-    double final;            /* COSINE: last rate as a share of the peak */
+    double warmup;               /* share of all steps */
+    double gamma;                /* STEP: factor at each milestone */
+    struct span every;           /* STEP: distance of the milestones */
+    double final;                /* COSINE: last rate as a share of the peak */
     double divide, divide_final; /* ONE_CYCLE: first = peak / divide, last = first / divide_final */
 };
 

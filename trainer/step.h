@@ -17,15 +17,15 @@ struct step {
     int64_t batch, micro, passes; /* passes = batch / micro */
     struct graph whole, first, more, update;
     struct program whole_program, first_program, more_program, update_program;
-    struct step_block block;      /* the host's copy */
+    struct step_block block; /* the host's copy */
     size_t row_bytes, target_bytes;
 };
 
 struct step_opts {
     const json_t *model;
-    const json_t *augment;        /* or NULL */
+    const json_t *augment; /* or NULL */
     enum dtype dtype;
-    const float *class_weights;   /* or NULL */
+    const float *class_weights; /* or NULL */
     const struct experiment *experiment;
     bool plan_only, no_fuse;
 };

@@ -23,9 +23,8 @@ static enum code open_program(struct validator *v, struct params *params,
                            &(struct program_opts){ .average = opts->average }, err);
 }
 
-static enum code open_all(struct validator *v, const struct dataset *dataset,
-                          struct params *params, const struct validator_opts *opts,
-                          struct err *err)
+static enum code open_all(struct validator *v, const struct dataset *dataset, struct params *params,
+                          const struct validator_opts *opts, struct err *err)
 {
     TRY(open_program(v, params, opts, err));
     struct loader_opts how = { .split = opts->split, .batch = v->tile, .pad_last = true };
@@ -38,8 +37,7 @@ static enum code open_all(struct validator *v, const struct dataset *dataset,
 }
 
 enum code validator_open(struct validator *validator, const struct dataset *dataset,
-                         struct params *params, const struct validator_opts *opts,
-                         struct err *err)
+                         struct params *params, const struct validator_opts *opts, struct err *err)
 {
     memset(validator, 0, sizeof *validator);
     validator->device = params->device;
