@@ -24,15 +24,18 @@ static size_t round_up(size_t size, size_t to)
     return (size + to - 1) / to * to;
 }
 
+_Noreturn void memory_refused(size_t size)
+{
+    fprintf(stderr, "pawl: out of memory: the system refused %zu bytes\n", size);
+    abort();
+}
+
 static struct arena_chunk *chunk_new(size_t size)
 {
     atomic_fetch_add(&allocations, 1);
     size_t header = round_up(sizeof(struct arena_chunk), ARENA_ALIGN);
     struct arena_chunk *chunk = calloc(1, header + size);
-    if (!chunk) {
-        fprintf(stderr, "pawl: out of memory: the system refused %zu bytes\n", header + size);
-        abort();
-    }
+    if (!chunk) memory_refused(header + size);
     chunk->size = size;
     return chunk;
 }

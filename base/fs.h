@@ -77,11 +77,13 @@ struct fs_writer {
     char path[1024], temporary[1100];
 };
 
+/* Opens the temporary beside `path`; appends bytes. Fail with IO, after which only abandoning is
+ * left. */
 enum code fs_writer_open(struct fs_writer *writer, const char *path, struct err *err);
 enum code fs_writer_add(struct fs_writer *writer, const void *bytes, size_t len, struct err *err);
 
-/* Publishes; `digest` (may be NULL) receives the SHA-256 of all bytes. With `exclusive`, an existing
- * `path` is left alone and *exclusive says whether ours went in (NULL: replace). */
+/* Publishes; `digest` (may be NULL) receives the SHA-256 of all bytes. With `exclusive`, an
+ * existing `path` is left alone and *exclusive says whether ours went in (NULL: replace). */
 enum code fs_writer_publish(struct fs_writer *writer, struct digest *digest, bool *exclusive,
                             struct err *err);
 void fs_writer_abandon(struct fs_writer *writer);

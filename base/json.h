@@ -1,7 +1,7 @@
 /* JSON documents (jansson) in pawl's one shape.
  *
- * Every document is an object whose key "pawl" holds "<kind>/<version>". The canonical form - sorted
- * keys, no spaces, reals in the shortest of 17 digits - is what digests are taken over. */
+ * Every document is an object whose key "pawl" holds "<kind>/<version>". The canonical form -
+ * sorted keys, no spaces, reals in the shortest of 17 digits - is what digests are taken over. */
 #ifndef PAWL_BASE_JSON_H
 #define PAWL_BASE_JSON_H
 

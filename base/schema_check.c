@@ -50,7 +50,8 @@ static void report_missing(struct load *load, const struct node *map, const stru
         problem->hint = arena_format(load->arena, "add '%s: %s'", row->key, row->example);
 }
 
-/* The child of `map` for a row, made from the default where it is absent; NULL when there is none. */
+/* The child of `map` for a row, made from the default where it is absent; NULL when there is
+ * none. */
 static struct node *filled_child(struct load *load, struct node *map, const struct field *row,
                                  const struct trail *trail)
 {

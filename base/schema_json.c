@@ -1,4 +1,5 @@
-/* A kind as JSON Schema (draft 2020-12), for editors and for anyone who writes these files by program.
+/* A kind as JSON Schema (draft 2020-12), for editors and for anyone who writes these files by
+ * program.
  *
  * Choices become definitions, so that a layer may hold layers. A file that extends others may leave
  * out what they have: required keys are asked for only where there is no `extends`, and in lists,

@@ -74,7 +74,8 @@ static bool may_extend(struct load *load, const struct source *source, const cha
     return true;
 }
 
-/* Reads one file. The first one that cannot be read is the caller's error, later ones are problems. */
+/* Reads one file. The first one that cannot be read is the caller's error, later ones are
+ * problems. */
 static enum code read_source(struct load *load, const struct source *source, struct node **root,
                              struct err *err)
 {

@@ -1,6 +1,7 @@
 /* Questions to the tables: which rows there are, what they accept, which name was meant.
  *
- * Tables may contain themselves (a layer that repeats layers), so every walk remembers where it is. */
+ * Tables may contain themselves (a layer that repeats layers), so every walk remembers where it
+ * is. */
 #include "base/schema_internal.h"
 
 #include <stdlib.h>
@@ -247,8 +248,12 @@ const char *unknown_key(struct load *load, struct mark mark, const struct field 
         trail ? arena_format(load->arena, "in %s", path) : "at the top level");
     const char **names = field_names(load->arena, fields);
     const char *nearest = text_nearest(key, names);
-    suggest(load, problem, nearest);
-    if (!nearest) suggest_section(load, problem, key);
+    bool extends = !trail && load->file && text_distance(key, "extends") <= 2;
+    if (!nearest && extends)
+        suggest(load, problem, "extends");
+    else
+        suggest(load, problem, nearest);
+    if (!problem->hint) suggest_section(load, problem, key);
     if (names[0]) problem->allowed = names_joined(load->arena, "known here: ", names);
     return nearest;
 }

@@ -1,5 +1,5 @@
-/* Commands: rows of one table. A row says name, arguments, options, help and an example; `--help`, the
- * man page and shell completion are made from it.
+/* Commands: rows of one table. A row says name, arguments, options, help and an example; `--help`,
+ * the man page and shell completion are made from it.
  *
  * To add a command: one row in the file of its family, listed in commands.c. */
 #ifndef PAWL_CLI_COMMAND_H
@@ -9,7 +9,12 @@
 #include "base/json.h"
 #include "base/schema.h"
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_LIST /* may be given many times */ };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_INT,
+    OPTION_LIST /* may be given many times */
+};
 
 struct option {
     const char *name; /* without dashes; NULL ends a table */
@@ -68,8 +73,8 @@ const char *environment_lookup(const void *invocation, const char *name);
 /* Who acts: PAWL_ACTOR, else USER@host. */
 const char *actor_of(const struct invocation *in);
 
-/* Finds the command in argv and reads options and arguments. USAGE with did-you-mean. `help` is set when
- * help was asked for. */
+/* Finds the command in argv and reads options and arguments. USAGE with did-you-mean. `help` is set
+ * when help was asked for. */
 enum code invocation_read(struct invocation *in, int argc, char **argv, bool *help,
                           struct err *err);
 
@@ -79,7 +84,8 @@ void help_command(const struct command *command, struct str *out);
 void help_man(struct str *out);
 void help_completion(struct str *out);
 
-/* Prints a document: pretty JSON with --format json (kind and all), else nothing. Returns in->json. */
+/* Prints a document: pretty JSON with --format json (kind and all), else nothing. Returns
+ * in->json. */
 bool print_json(const struct invocation *in, json_t *document);
 
 /* Loads an experiment with --set and --unset applied; problems go to in->problems. */

@@ -76,8 +76,10 @@ static enum code run_explain(struct invocation *in, struct err *err)
     TRY(find_kind(in, &kind, err));
     if (!schema_explain(kind, in->args[0], &text, &nearest)) {
         err_set(err, USAGE, "unknown key '%s' of %s", in->args[0], kind->name);
-        if (nearest) err_hint(err, "Did you mean '%s'?", nearest);
-        else if (text.len) err_hint(err, "%.300s", str_text(&text));
+        if (nearest)
+            err_hint(err, "Did you mean '%s'?", nearest);
+        else if (text.len)
+            err_hint(err, "%.300s", str_text(&text));
         str_release(&text);
         return USAGE;
     }
@@ -97,20 +99,37 @@ static enum code run_schema(struct invocation *in, struct err *err)
 }
 
 const struct command config_commands[] = {
-    { .name = "config check", .args = "FILE", .least = 1, .most = 1,
+    { .name = "config check",
+      .args = "FILE",
+      .least = 1,
+      .most = 1,
       .help = "Checks any YAML file of ours and reports all problems at once.",
-      .example = "pawl config check configs/fashion-cnn.yaml", .options = set_options,
+      .example = "pawl config check configs/fashion-cnn.yaml",
+      .options = set_options,
       .run = run_check },
-    { .name = "config render", .args = "FILE", .least = 1, .most = 1,
+    { .name = "config render",
+      .args = "FILE",
+      .least = 1,
+      .most = 1,
       .help = "Prints every effective value with its origin; the output can be run again.",
       .example = "pawl config render configs/fashion-cnn.yaml --set train.epochs=3",
-      .options = set_options, .run = run_render },
-    { .name = "config explain", .args = "KEY", .least = 1, .most = 1,
+      .options = set_options,
+      .run = run_render },
+    { .name = "config explain",
+      .args = "KEY",
+      .least = 1,
+      .most = 1,
       .help = "Explains a key: type, range, default, what it affects.",
-      .example = "pawl config explain train.optimizer.adamw.lr", .options = kind_options,
+      .example = "pawl config explain train.optimizer.adamw.lr",
+      .options = kind_options,
       .run = run_explain },
-    { .name = "config schema", .args = "", .least = 0, .most = 0,
+    { .name = "config schema",
+      .args = "",
+      .least = 0,
+      .most = 0,
       .help = "Prints the JSON Schema of a kind, for editors.",
-      .example = "pawl config schema --kind suite", .options = kind_options, .run = run_schema },
+      .example = "pawl config schema --kind suite",
+      .options = kind_options,
+      .run = run_schema },
     { 0 },
 };

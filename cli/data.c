@@ -13,7 +13,9 @@
         { "seed", OPTION_INT, "N", "Which rows those are; default 1." },                           \
         { "classes", OPTION_TEXT, "A,B,...", "Names of the classes, in the labels' order." },      \
         { "licence", OPTION_TEXT, "TEXT", "The data's licence, kept with it." },                   \
-        { "replace", OPTION_FLAG, NULL, "Replaces a dataset with other content." }
+    {                                                                                              \
+        "replace", OPTION_FLAG, NULL, "Replaces a dataset with other content."                     \
+    }
 
 static const struct option idx_options[] = { IMPORT_OPTIONS, { 0 } };
 
@@ -66,12 +68,14 @@ static enum code show(const struct invocation *in, const char *path, bool unchan
 static enum code read_import(const struct invocation *in, struct import_opts *opts, bool *unchanged,
                              struct err *err)
 {
-    *opts = (struct import_opts){ .sources = in->args, .count = (size_t)in->arg_count,
+    *opts = (struct import_opts){ .sources = in->args,
+                                  .count = (size_t)in->arg_count,
                                   .out = text_of(in, "out"),
                                   .validate = (uint64_t)int_of(in, "validate", 0),
                                   .seed = (uint64_t)int_of(in, "seed", 1),
                                   .licence = text_of(in, "licence"),
-                                  .replace = given(in, "replace"), .unchanged = unchanged };
+                                  .replace = given(in, "replace"),
+                                  .unchanged = unchanged };
     opts->class_names = class_names(in, &opts->class_count);
     if (opts->out) return OK;
     return err_set(err, USAGE, "`pawl %s` needs --out FILE", in->command->name);
@@ -98,8 +102,7 @@ static enum code run_import_csv(struct invocation *in, struct err *err)
     if (task && strcmp(task, "classification") != 0 && strcmp(task, "regression") != 0)
         return err_set(err, USAGE, "unknown task '%s': classification or regression", task);
     opts.task = task && strcmp(task, "regression") == 0 ? TASK_REGRESSION : TASK_CLASSIFICATION;
-    if (!opts.target)
-        return err_set(err, USAGE, "`pawl data import csv` needs --target COL");
+    if (!opts.target) return err_set(err, USAGE, "`pawl data import csv` needs --target COL");
     TRY(import_csv(&opts, err));
     return show(in, opts.out, unchanged, err);
 }
@@ -127,22 +130,40 @@ static enum code run_check(struct invocation *in, struct err *err)
 }
 
 const struct command data_commands[] = {
-    { .name = "data import idx", .args = "SOURCE...", .least = 1, .most = -1,
+    { .name = "data import idx",
+      .args = "SOURCE...",
+      .least = 1,
+      .most = -1,
       .help = "Makes a dataset from IDX files (MNIST and its kin), plain or gzip.",
       .detail = "SOURCE is a folder that holds the files, or the files themselves.",
       .example = "pawl data import idx /usr/share/datasets/fashion-mnist --out fashion-mnist.h5 "
                  "--validate 5000",
-      .options = idx_options, .run = run_import_idx },
-    { .name = "data import csv", .args = "FILE", .least = 1, .most = 1,
+      .options = idx_options,
+      .run = run_import_idx },
+    { .name = "data import csv",
+      .args = "FILE",
+      .least = 1,
+      .most = 1,
       .help = "Makes a dataset from a table with a header line.",
       .example = "pawl data import csv wine.csv --target class --out wine.h5 --validate 30 "
                  "--test 40",
-      .options = csv_options, .run = run_import_csv },
-    { .name = "data info", .args = "FILE", .least = 1, .most = 1,
-      .help = "Shows what a dataset holds.", .example = "pawl data info fashion-mnist.h5",
-      .options = no_options, .run = run_info },
-    { .name = "data check", .args = "FILE", .least = 1, .most = 1,
+      .options = csv_options,
+      .run = run_import_csv },
+    { .name = "data info",
+      .args = "FILE",
+      .least = 1,
+      .most = 1,
+      .help = "Shows what a dataset holds.",
+      .example = "pawl data info fashion-mnist.h5",
+      .options = no_options,
+      .run = run_info },
+    { .name = "data check",
+      .args = "FILE",
+      .least = 1,
+      .most = 1,
       .help = "Verifies every byte of a dataset against its manifest.",
-      .example = "pawl data check fashion-mnist.h5", .options = no_options, .run = run_check },
+      .example = "pawl data check fashion-mnist.h5",
+      .options = no_options,
+      .run = run_check },
     { 0 },
 };

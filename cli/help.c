@@ -43,9 +43,12 @@ static void add_roff(struct str *out, const char *text)
 {
     for (const char *at = text; *at; at++) {
         if ((*at == '.' || *at == '\'') && (at == text || at[-1] == '\n')) str_add(out, "\\&");
-        if (*at == '-') str_add(out, "\\-");
-        else if (*at == '\\') str_add(out, "\\e");
-        else str_add_char(out, *at);
+        if (*at == '-')
+            str_add(out, "\\-");
+        else if (*at == '\\')
+            str_add(out, "\\e");
+        else
+            str_add_char(out, *at);
     }
 }
 

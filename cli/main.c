@@ -21,8 +21,10 @@ bool print_json(const struct invocation *in, json_t *document)
 enum code load_document(struct invocation *in, struct document *document, const char *path,
                         const struct kind *const *kinds, struct err *err)
 {
-    struct document_opts opts = { .set = list_of(in, "set"), .unset = list_of(in, "unset"),
-                                  .environment = environment_lookup, .environment_context = in };
+    struct document_opts opts = { .set = list_of(in, "set"),
+                                  .unset = list_of(in, "unset"),
+                                  .environment = environment_lookup,
+                                  .environment_context = in };
     return document_load(document, in->arena, path, kinds, &opts, in->problems, err);
 }
 
@@ -35,8 +37,8 @@ static json_t *err_json(const struct err *err)
         json_object_set_new(problem, "position",
                             json_pack("{s:s,s:i,s:i}", "file", err->file, "line", err->line,
                                       "column", err->column));
-    return json_pack("{s:s,s:i,s:[o]}", "pawl", "error/1", "code", code_exit(err->code),
-                     "problems", problem);
+    return json_pack("{s:s,s:i,s:[o]}", "pawl", "error/1", "code", code_exit(err->code), "problems",
+                     problem);
 }
 
 static void print_failure(const struct invocation *in, const struct err *err)
@@ -57,16 +59,17 @@ static void print_failure(const struct invocation *in, const struct err *err)
     }
     bool failure = err->code != STOPPED && err->code != GATE_FAILED && err->code != INCONCLUSIVE;
     fprintf(stderr, "%s%s\n", failure ? "error: " : "", err->message);
-    if (*err->file)
-        fprintf(stderr, "  --> %s:%d:%d\n", err->file, err->line, err->column);
+    if (*err->file) fprintf(stderr, "  --> %s:%d:%d\n", err->file, err->line, err->column);
     if (*err->hint) fprintf(stderr, "  = %s\n", err->hint);
 }
 
 static int print_help(const struct invocation *in)
 {
     struct str text = { 0 };
-    if (in->command) help_command(in->command, &text);
-    else help_all(&text);
+    if (in->command)
+        help_command(in->command, &text);
+    else
+        help_all(&text);
     fputs(str_text(&text), stdout);
     str_release(&text);
     return 0;

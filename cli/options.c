@@ -50,7 +50,8 @@ static enum code unknown_command(struct arena *arena, int argc, char **argv, str
     const char *names[128];
     int count = 0;
     for (const struct command *const *group = command_groups; *group; group++)
-        for (const struct command *c = *group; c->name && count < 127; c++) names[count++] = c->name;
+        for (const struct command *c = *group; c->name && count < 127; c++)
+            names[count++] = c->name;
     names[count] = NULL;
     const char *nearest = text_nearest(typed, names);
     if (!nearest && argc) nearest = text_nearest(argv[0], names);
@@ -121,13 +122,11 @@ static enum code check_shape(struct invocation *in, struct err *err)
     if (in->arg_count < command->least)
         err_set(err, USAGE, "`pawl %s` needs %s", command->name, command->args);
     else
-        err_set(err, USAGE, "`pawl %s` does not take '%s'", command->name,
-                in->args[command->most]);
+        err_set(err, USAGE, "`pawl %s` does not take '%s'", command->name, in->args[command->most]);
     return err_hint(err, "Usage: pawl %s %s", command->name, command->args);
 }
 
-enum code invocation_read(struct invocation *in, int argc, char **argv, bool *help,
-                          struct err *err)
+enum code invocation_read(struct invocation *in, int argc, char **argv, bool *help, struct err *err)
 {
     int words;
     *help = argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "help") == 0;
@@ -138,11 +137,14 @@ enum code invocation_read(struct invocation *in, int argc, char **argv, bool *he
     in->values = ARENA_ARRAY(in->arena, argc + 1, struct option_value);
     bool options = true;
     for (int i = words; i < argc; i++) {
-        if (options && strcmp(argv[i], "--") == 0) options = false;
-        else if (options && strncmp(argv[i], "--", 2) == 0) TRY(read_option(in, argc, argv, &i, err));
+        if (options && strcmp(argv[i], "--") == 0)
+            options = false;
+        else if (options && strncmp(argv[i], "--", 2) == 0)
+            TRY(read_option(in, argc, argv, &i, err));
         else if (options && argv[i][0] == '-' && argv[i][1])
             return err_set(err, USAGE, "unknown option '%s': options have two dashes", argv[i]);
-        else in->args[in->arg_count++] = argv[i];
+        else
+            in->args[in->arg_count++] = argv[i];
     }
     *help = given(in, "help");
     return *help ? OK : check_shape(in, err);

@@ -66,8 +66,7 @@ static long long number_in(const json_t *object, const char *key)
     return (long long)json_integer_value(json_object_get(object, key));
 }
 
-static enum code open_named(const struct invocation *in, struct registry *registry,
-                            struct err *err)
+static enum code open_named(const struct invocation *in, struct registry *registry, struct err *err)
 {
     const char *dir;
     TRY(need_registry(in, &dir, err));
@@ -102,16 +101,17 @@ static enum code run_add(struct invocation *in, struct err *err)
     struct registry registry;
     TRY(open_named(in, &registry, err));
     struct added added;
-    struct add_request request = { .source = in->args[0], .name = text_of(in, "as"),
-                                   .actor = actor_of(in), .reason = text_of(in, "reason") };
+    struct add_request request = { .source = in->args[0],
+                                   .name = text_of(in, "as"),
+                                   .actor = actor_of(in),
+                                   .reason = text_of(in, "reason") };
     enum code code = add_run(&registry, &added, &request, err);
     if (!code) {
         char version[DIGEST_TEXT], model[DIGEST_TEXT];
-        json_t *document = json_pack("{s:s,s:s,s:I,s:s,s:s,s:b}", "pawl", "added/1", "model",
-                                     request.name, "number", (json_int_t)added.number, "digest",
-                                     digest_text(&added.digest, version), "model_digest",
-                                     digest_text(&added.model_digest, model), "existed",
-                                     added.existed);
+        json_t *document = json_pack(
+            "{s:s,s:s,s:I,s:s,s:s,s:b}", "pawl", "added/1", "model", request.name, "number",
+            (json_int_t)added.number, "digest", digest_text(&added.digest, version), "model_digest",
+            digest_text(&added.model_digest, model), "existed", added.existed);
         if (!print_json(in, document))
             printf("%s@%lld%s\n  version digest %s\n  model digest   %s\n", request.name,
                    (long long)added.number, added.existed ? " (was there already)" : "", version,
@@ -169,8 +169,8 @@ static void print_history(const json_t *history)
     for (size_t i = 0; i < json_array_size(entries); i++) {
         const json_t *e = json_array_get(entries, i);
         const json_t *subject = json_object_get(e, "subject");
-        char *about = json_is_string(subject) ? NULL : json_dumps(subject, JSON_ENCODE_ANY |
-                                                                               JSON_COMPACT);
+        char *about = json_is_string(subject) ? NULL
+                                              : json_dumps(subject, JSON_ENCODE_ANY | JSON_COMPACT);
         printf("%6lld  %s  %-9s %-24s %s  %s\n", number_in(e, "seq"), text_in(e, "time"),
                text_in(e, "kind"), about ? about : text_in(e, "subject"), text_in(e, "actor"),
                text_in(e, "reason"));
@@ -212,8 +212,7 @@ static enum code run_resolve(struct invocation *in, struct err *err)
     return code;
 }
 
-static enum code read_expect(const struct invocation *in, struct verify_opts *opts,
-                             struct err *err)
+static enum code read_expect(const struct invocation *in, struct verify_opts *opts, struct err *err)
 {
     const char *text = text_of(in, "expect");
     if (!text) return OK;
@@ -226,8 +225,8 @@ static enum code read_expect(const struct invocation *in, struct verify_opts *op
 static void print_verify(const json_t *result)
 {
     const char *const lists[] = { "problems", "notes" };
-    printf("%lld entries, %lld files of content, %lld bytes hashed\n",
-           number_in(result, "entries"), number_in(result, "content"), number_in(result, "bytes"));
+    printf("%lld entries, %lld files of content, %lld bytes hashed\n", number_in(result, "entries"),
+           number_in(result, "content"), number_in(result, "bytes"));
     for (int l = 0; l < 2; l++) {
         const json_t *list = json_object_get(result, lists[l]);
         for (size_t i = 0; i < json_array_size(list); i++)
@@ -235,8 +234,10 @@ static void print_verify(const json_t *result)
                    json_string_value(json_array_get(list, i)));
     }
     const json_t *head = json_object_get(result, "head");
-    if (json_is_string(head)) printf("head %s\n", json_string_value(head));
-    else printf("head %lld:%s\n", number_in(head, "seq"), text_in(head, "digest"));
+    if (json_is_string(head))
+        printf("head %s\n", json_string_value(head));
+    else
+        printf("head %lld:%s\n", number_in(head, "seq"), text_in(head, "digest"));
 }
 
 static enum code run_verify(struct invocation *in, struct err *err)
@@ -253,8 +254,7 @@ static enum code run_verify(struct invocation *in, struct err *err)
 }
 
 /* Splits "fashion@7" into model and number; "none" gives CHANNEL_NONE. */
-static enum code read_version(const char *text, const char *model, int64_t *number,
-                              struct err *err)
+static enum code read_version(const char *text, const char *model, int64_t *number, struct err *err)
 {
     *number = CHANNEL_ANY;
     if (!text) return OK;
@@ -286,8 +286,10 @@ static void print_moved(const struct invocation *in, const struct move_opts *opt
     if (!print_json(in, document)) {
         printf("%s@%s -> %s@%lld", opts->model, opts->channel, opts->model,
                (long long)moved->number);
-        if (moved->unchanged) printf(" (unchanged)");
-        else if (moved->from) printf(" (was %s@%lld)", opts->model, (long long)moved->from);
+        if (moved->unchanged)
+            printf(" (unchanged)");
+        else if (moved->from)
+            printf(" (was %s@%lld)", opts->model, (long long)moved->from);
         printf(", entry %lld\n", (long long)moved->seq);
     }
     json_decref(document);
@@ -300,7 +302,8 @@ static enum code run_promote(struct invocation *in, struct err *err)
     struct resolved version;
     struct moved moved;
     TRY(open_named(in, &registry, err));
-    struct move_opts opts = { .channel = in->args[1], .actor = actor_of(in),
+    struct move_opts opts = { .channel = in->args[1],
+                              .actor = actor_of(in),
                               .reason = text_of(in, "reason") };
     enum code code = registry_resolve(&registry, &version, in->args[0], err);
     if (!code) {
@@ -323,8 +326,10 @@ static enum code run_rollback(struct invocation *in, struct err *err)
     struct registry registry;
     struct moved moved;
     TRY(open_named(in, &registry, err));
-    struct move_opts opts = { .model = in->args[0], .channel = in->args[1],
-                              .actor = actor_of(in), .reason = text_of(in, "reason") };
+    struct move_opts opts = { .model = in->args[0],
+                              .channel = in->args[1],
+                              .actor = actor_of(in),
+                              .reason = text_of(in, "reason") };
     int64_t to;
     enum code code = read_version(text_of(in, "from"), opts.model, &opts.from, err);
     if (!code) code = read_version(text_of(in, "to"), opts.model, &to, err);
@@ -364,8 +369,7 @@ static enum code run_deploy(struct invocation *in, struct err *err)
                                      "model", deployed.version.model, "number",
                                      (json_int_t)deployed.version.number, "directory", in->args[1],
                                      "bundle", deployed.bundle, "unchanged", deployed.unchanged,
-                                     "probed", (json_int_t)deployed.rows, "worst",
-                                     deployed.worst);
+                                     "probed", (json_int_t)deployed.rows, "worst", deployed.worst);
         if (!print_json(in, document)) {
             printf("%s@%lld %s %s/current", deployed.version.model,
                    (long long)deployed.version.number,
@@ -383,43 +387,85 @@ static enum code run_deploy(struct invocation *in, struct err *err)
 }
 
 const struct command registry_commands[] = {
-    { .name = "promote", .args = "REF CHANNEL", .least = 2, .most = 2,
+    { .name = "promote",
+      .args = "REF CHANNEL",
+      .least = 2,
+      .most = 2,
       .help = "Moves a channel to a version with a recorded passing report.",
       .example = "pawl promote fashion@1 staging --registry registry --reason 'first release'",
-      .options = promote_options, .run = run_promote },
-    { .name = "rollback", .args = "MODEL CHANNEL", .least = 2, .most = 2,
+      .options = promote_options,
+      .run = run_promote },
+    { .name = "rollback",
+      .args = "MODEL CHANNEL",
+      .least = 2,
+      .most = 2,
       .help = "Moves a channel back to the version before, or to one it held.",
       .example = "pawl rollback fashion staging --registry registry --reason 'complaints'",
-      .options = rollback_options, .run = run_rollback },
-    { .name = "deploy", .args = "REF DIR | --status DIR", .least = 0, .most = 2,
+      .options = rollback_options,
+      .run = run_rollback },
+    { .name = "deploy",
+      .args = "REF DIR | --status DIR",
+      .least = 0,
+      .most = 2,
       .help = "Puts a version's verified bundle in place, probed before the swap.",
       .example = "pawl deploy fashion@staging /srv/fashion --registry registry",
-      .options = deploy_options, .run = run_deploy },
-    { .name = "registry init", .args = "DIR", .least = 1, .most = 1,
+      .options = deploy_options,
+      .run = run_deploy },
+    { .name = "registry init",
+      .args = "DIR",
+      .least = 1,
+      .most = 1,
       .help = "Makes a registry; the only command that does.",
-      .example = "pawl registry init registry", .options = init_options, .run = run_init },
-    { .name = "registry add", .args = "RUN", .least = 1, .most = 1,
+      .example = "pawl registry init registry",
+      .options = init_options,
+      .run = run_init },
+    { .name = "registry add",
+      .args = "RUN",
+      .least = 1,
+      .most = 1,
       .help = "Adds a run's best checkpoint (or a checkpoint) as a model's next version.",
       .example = "pawl registry add runs/fashion-cnn --as fashion --registry registry",
-      .options = add_options, .run = run_add },
-    { .name = "registry list", .args = "[MODEL]", .least = 0, .most = 1,
-      .help = "Lists versions and channels.", .example = "pawl registry list --registry registry",
-      .options = plain_options, .run = run_list },
-    { .name = "registry show", .args = "REF", .least = 1, .most = 1,
+      .options = add_options,
+      .run = run_add },
+    { .name = "registry list",
+      .args = "[MODEL]",
+      .least = 0,
+      .most = 1,
+      .help = "Lists versions and channels.",
+      .example = "pawl registry list --registry registry",
+      .options = plain_options,
+      .run = run_list },
+    { .name = "registry show",
+      .args = "REF",
+      .least = 1,
+      .most = 1,
       .help = "Shows one version with files, facts and reports.",
-      .example = "pawl registry show fashion@1 --registry registry", .options = plain_options,
+      .example = "pawl registry show fashion@1 --registry registry",
+      .options = plain_options,
       .run = run_show },
-    { .name = "registry history", .args = "[MODEL]", .least = 0, .most = 1,
+    { .name = "registry history",
+      .args = "[MODEL]",
+      .least = 0,
+      .most = 1,
       .help = "Shows who did what, when and why.",
-      .example = "pawl registry history fashion --registry registry", .options = history_options,
+      .example = "pawl registry history fashion --registry registry",
+      .options = history_options,
       .run = run_history },
-    { .name = "registry resolve", .args = "REF", .least = 1, .most = 1,
+    { .name = "registry resolve",
+      .args = "REF",
+      .least = 1,
+      .most = 1,
       .help = "Prints the version that a REF means, with its digest.",
       .example = "pawl registry resolve fashion@staging --registry registry",
-      .options = plain_options, .run = run_resolve },
-    { .name = "registry verify", .args = "", .least = 0, .most = 0,
+      .options = plain_options,
+      .run = run_resolve },
+    { .name = "registry verify",
+      .args = "",
+      .least = 0,
+      .most = 0,
       .help = "Re-hashes everything that the journal reaches and checks the chain.",
-      .example = "pawl registry verify --registry registry", .options = verify_options,
+      .example = "pawl registry verify --registry registry",
+      .options = verify_options,
       .run = run_verify },
     { 0 },
 };

@@ -7,12 +7,21 @@
 
 #define SET_OPTIONS                                                                                \
     { "set", OPTION_LIST, "KEY=VALUE", "Overrides a key, e.g. train.seed=2; may be repeated." },   \
-        { "unset", OPTION_LIST, "KEY", "Takes a key back to its default; may be repeated." }
+    {                                                                                              \
+        "unset", OPTION_LIST, "KEY", "Takes a key back to its default; may be repeated."           \
+    }
 #define REGISTRY_OPTION                                                                            \
-    { "registry", OPTION_TEXT, "DIR", "The registry; else PAWL_REGISTRY, else the experiment's." }
+    {                                                                                              \
+        "registry", OPTION_TEXT, "DIR", "The registry; else PAWL_REGISTRY, else the experiment's." \
+    }
 #define DEVICE_OPTION                                                                              \
-    { "device", OPTION_TEXT, "NAME", "Device to compute on: auto, cpu, or ref (slow, the law)." }
-#define REASON_OPTION { "reason", OPTION_TEXT, "TEXT", "Why; kept in the registry's history." }
+    {                                                                                              \
+        "device", OPTION_TEXT, "NAME", "Device to compute on: auto, cpu, or ref (slow, the law)."  \
+    }
+#define REASON_OPTION                                                                              \
+    {                                                                                              \
+        "reason", OPTION_TEXT, "TEXT", "Why; kept in the registry's history."                      \
+    }
 
 /* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; NULL where none is named. */
 const char *registry_dir(const struct invocation *in, const char *experiment);

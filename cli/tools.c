@@ -49,7 +49,8 @@ static bool add_run(json_t *list, struct arena *arena, const char *folder, const
             const json_t *at = json_object_get(record, "step");
             if (json_is_integer(at)) step = json_integer_value(at);
             if (kind && strcmp(kind, "end") == 0) state = "done";
-            if (kind && strcmp(kind, "validation") == 0) metrics = json_object_get(record, "metrics");
+            if (kind && strcmp(kind, "validation") == 0)
+                metrics = json_object_get(record, "metrics");
         }
     }
     json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:O,s:O*}", "run", dir, "state", state,
@@ -134,19 +135,45 @@ static enum code run_completion(struct invocation *in, struct err *err)
 }
 
 const struct command tool_commands[] = {
-    { .name = "runs list", .args = "", .least = 0, .most = 0, .help = "Lists the runs in a folder.",
-      .example = "pawl runs list", .options = runs_options, .run = run_runs_list },
-    { .name = "runs show", .args = "RUN", .least = 1, .most = 1,
+    { .name = "runs list",
+      .args = "",
+      .least = 0,
+      .most = 0,
+      .help = "Lists the runs in a folder.",
+      .example = "pawl runs list",
+      .options = runs_options,
+      .run = run_runs_list },
+    { .name = "runs show",
+      .args = "RUN",
+      .least = 1,
+      .most = 1,
       .help = "Shows a run's manifest and its records.",
-      .example = "pawl runs show runs/fashion-cnn", .options = no_options, .run = run_runs_show },
-    { .name = "doctor", .args = "[DIR]", .least = 0, .most = 1,
+      .example = "pawl runs show runs/fashion-cnn",
+      .options = no_options,
+      .run = run_runs_show },
+    { .name = "doctor",
+      .args = "[DIR]",
+      .least = 0,
+      .most = 1,
       .help = "Examines processor, libraries and the file system of DIR.",
-      .example = "pawl doctor /srv/registry", .options = no_options, .run = run_doctor },
-    { .name = "man", .args = "", .least = 0, .most = 0, .help = "Prints the man page.",
-      .example = "pawl man > pawl.1", .options = no_options, .run = run_man },
-    { .name = "completion", .args = "", .least = 0, .most = 0,
+      .example = "pawl doctor /srv/registry",
+      .options = no_options,
+      .run = run_doctor },
+    { .name = "man",
+      .args = "",
+      .least = 0,
+      .most = 0,
+      .help = "Prints the man page.",
+      .example = "pawl man > pawl.1",
+      .options = no_options,
+      .run = run_man },
+    { .name = "completion",
+      .args = "",
+      .least = 0,
+      .most = 0,
       .help = "Prints completion for bash.",
       .example = "pawl completion > /usr/share/bash-completion/completions/pawl",
-      .options = no_options, .run = run_completion },
+      .options = no_options,
+      .run = run_completion },
     { 0 },
 };

@@ -1,8 +1,8 @@
 /* pawl train, plan, verify-resume. */
+#include "trainer/train.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
 #include "trainer/plan.h"
-#include "trainer/train.h"
 #include "workflow/ref.h"
 #include "workflow/verify_resume.h"
 
@@ -17,8 +17,7 @@ static const struct option train_options[] = {
     REGISTRY_OPTION,
     { "time-limit", OPTION_TEXT, "TIME", "Saves and stops (exit 75) after this time, e.g. 2h." },
     { "take-over", OPTION_FLAG, NULL, "Takes a run that another process seems to hold." },
-    { "allow-inexact", OPTION_FLAG, NULL,
-      "Resumes although device, threads or libraries differ." },
+    { "allow-inexact", OPTION_FLAG, NULL, "Resumes although device, threads or libraries differ." },
     { "kill-at-step", OPTION_INT, "N", "For drills: kills this process (SIGKILL) after step N." },
     { 0 },
 };
@@ -113,8 +112,10 @@ static enum code run_train(struct invocation *in, struct err *err)
     struct experiment experiment;
     struct weights warm = { 0 };
     struct train_result result = { 0 };
-    struct train_opts opts = { .run = text_of(in, "run"), .device = text_of(in, "device"),
-                               .build = PAWL_BUILD, .install_signals = true,
+    struct train_opts opts = { .run = text_of(in, "run"),
+                               .device = text_of(in, "device"),
+                               .build = PAWL_BUILD,
+                               .install_signals = true,
                                .kill_at_step = int_of(in, "kill-at-step", 0),
                                .allow_inexact = given(in, "allow-inexact") };
     TRY(read_time(&opts.time_limit_s, text_of(in, "time-limit"), err));
@@ -151,7 +152,8 @@ static enum code run_verify(struct invocation *in, struct err *err)
     struct document document;
     struct experiment experiment;
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
-    struct verify_resume_opts opts = { .experiment = in->args[0], .set = list_of(in, "set"),
+    struct verify_resume_opts opts = { .experiment = in->args[0],
+                                       .set = list_of(in, "set"),
                                        .device = text_of(in, "device"),
                                        .dir = text_of(in, "dir"),
                                        .kills = int_of(in, "kills", 3),
@@ -172,18 +174,31 @@ static enum code run_verify(struct invocation *in, struct err *err)
 }
 
 const struct command train_commands[] = {
-    { .name = "plan", .args = "EXPERIMENT", .least = 1, .most = 1,
+    { .name = "plan",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
       .help = "Shows shapes, parameters, FLOPs, memory and implementations before anything runs.",
-      .example = "pawl plan configs/fashion-cnn.yaml", .options = plan_options, .run = run_plan },
-    { .name = "train", .args = "EXPERIMENT", .least = 1, .most = 1,
+      .example = "pawl plan configs/fashion-cnn.yaml",
+      .options = plan_options,
+      .run = run_plan },
+    { .name = "train",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
       .help = "Trains; an unfinished run resumes by itself, a finished one says so.",
       .detail = "SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask for a stop: a complete checkpoint is "
                 "saved and the exit\ncode is 75. The same command goes on from there.",
       .example = "pawl train configs/fashion-cnn.yaml --set train.epochs=3 --run runs/short",
-      .options = train_options, .run = run_train },
-    { .name = "verify-resume", .args = "EXPERIMENT", .least = 1, .most = 1,
+      .options = train_options,
+      .run = run_train },
+    { .name = "verify-resume",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
       .help = "Proves that resuming is bit-identical, by killing and resuming.",
-      .example = "pawl verify-resume configs/mlp-table.yaml", .options = verify_options,
+      .example = "pawl verify-resume configs/mlp-table.yaml",
+      .options = verify_options,
       .run = run_verify },
     { 0 },
 };

@@ -1,7 +1,8 @@
 /* The SHA-256 tree over a dataset's file: one leaf per block of 1 MiB, the root over all leaves.
  *
  * A block is read and hashed whole the first time that something in it is needed; an atomic bitmap
- * remembers it. Two threads may hash the same block at once, which costs time and changes nothing. */
+ * remembers it. Two threads may hash the same block at once, which costs time and changes
+ * nothing. */
 #ifndef PAWL_DATASET_BLOCKS_H
 #define PAWL_DATASET_BLOCKS_H
 

@@ -1,7 +1,7 @@
 /* From rows in memory to NAME.h5 and NAME.h5.json.
  *
- * The bytes of the file depend on the table alone: columns are created in one order, attributes hold
- * no times. That is why an equal import can be told from another one by the hash tree. */
+ * The bytes of the file depend on the table alone: columns are created in one order, attributes
+ * hold no times. That is why an equal import can be told from another one by the hash tree. */
 #include "dataset/build.h"
 
 #include "base/fs.h"

@@ -1,5 +1,5 @@
-/* Remembering a clean check by what the kernel says of the file. Nothing here can make a damaged file
- * pass as long as ctime moves on change, which no user can prevent. */
+/* Remembering a clean check by what the kernel says of the file. Nothing here can make a damaged
+ * file pass as long as ctime moves on change, which no user can prevent. */
 #include "dataset/checked.h"
 
 #include "base/clock.h"

@@ -7,8 +7,8 @@
 /* Whether the file that is open was verified whole before and has not changed since. */
 bool checked_recall(const struct dataset *dataset);
 
-/* Remembers a clean result. A failure costs only time later, so there is none to report. A file that
- * changed less than 0.1 s ago is not remembered: a later change could bear the same times. */
+/* Remembers a clean result. A failure costs only time later, so there is none to report. A file
+ * that changed less than 0.1 s ago is not remembered: a later change could bear the same times. */
 void checked_remember(const struct dataset *dataset);
 
 #endif

@@ -61,8 +61,8 @@ void dataset_close(struct dataset *dataset);
 const struct split *dataset_split(const struct dataset *dataset, const char *name);
 const struct column *split_column(const struct split *split, const char *name);
 
-/* Reads rows [row, row + rows) of a column as stored. Safe from several threads. DAMAGED names file,
- * block and rows. */
+/* Reads rows [row, row + rows) of a column as stored. Safe from several threads. DAMAGED names
+ * file, block and rows. */
 enum code dataset_read(const struct dataset *dataset, const struct column *column, uint64_t row,
                        uint64_t rows, void *out, struct err *err);
 
@@ -73,10 +73,10 @@ enum code dataset_class_counts(const struct dataset *dataset, const struct split
 /* The profile (profile/1) of a split for drift and checks; borrowed, NULL when there is none. */
 const json_t *dataset_profile(const struct dataset *dataset, const char *split);
 
-/* Verifies every block, whatever was verified before; `bytes` (may be NULL) says how many were read.
- * A clean result is remembered in the view NAME.h5.checked by (device, inode, size, mtime, ctime)
- * and manifest digest, and the next dataset_open trusts it while all of them are the same. DAMAGED
- * names the first bad block, its rows and how many blocks are bad. */
+/* Verifies every block, whatever was verified before; `bytes` (may be NULL) says how many were
+ * read. A clean result is remembered in the view NAME.h5.checked by (device, inode, size, mtime,
+ * ctime) and manifest digest, and the next dataset_open trusts it while all of them are the same.
+ * DAMAGED names the first bad block, its rows and how many blocks are bad. */
 enum code dataset_check(struct dataset *dataset, uint64_t *bytes, struct err *err);
 
 /* What `data info` prints: text for people, and the document info/1 (new reference). */

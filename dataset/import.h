@@ -26,19 +26,19 @@ struct import_opts {
 };
 
 /* IDX files as of MNIST and its kin, plain or gzip: train-images*, train-labels* and, optionally,
- * t10k-images* and t10k-labels* become /train and /test with image u8 [N, H, W, C] and label i32 [N];
- * `validate` rows of the training images become /validate.
+ * t10k-images* and t10k-labels* become /train and /test with image u8 [N, H, W, C] and label i32
+ * [N]; `validate` rows of the training images become /validate.
  *
- * Source of the format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database". USAGE for a set of
- * sources that is not such a dataset, NOT_FOUND, DAMAGED for foreign, cut or contradicting files,
- * CONFLICT when `out` exists with other content and `replace` is not set. */
+ * Source of the format: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database". USAGE for a set
+ * of sources that is not such a dataset, NOT_FOUND, DAMAGED for foreign, cut or contradicting
+ * files, CONFLICT when `out` exists with other content and `replace` is not set. */
 enum code import_idx(const struct import_opts *opts, struct err *err);
 
-/* A table with a header line (RFC 4180): the columns other than `target` become /SPLIT/x f32 [N, F],
- * the target /SPLIT/label i32 [N] (classification) or /SPLIT/target f32 [N, 1] (regression).
+/* A table with a header line (RFC 4180): the columns other than `target` become /SPLIT/x f32 [N,
+ * F], the target /SPLIT/label i32 [N] (classification) or /SPLIT/target f32 [N, 1] (regression).
  *
- * Missing values (empty or NA) and text in a number column are DAMAGED with file, line and column in
- * `err`; the other codes are those of import_idx. */
+ * Missing values (empty or NA) and text in a number column are DAMAGED with file, line and column
+ * in `err`; the other codes are those of import_idx. */
 enum code import_csv(const struct import_opts *opts, struct err *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* The IDX importer. A file is: two zero bytes, the type (8: unsigned bytes), the number of dimensions,
- * each dimension as a big-endian u32, then the values, last dimension fastest. */
+/* The IDX importer. A file is: two zero bytes, the type (8: unsigned bytes), the number of
+ * dimensions, each dimension as a big-endian u32, then the values, last dimension fastest. */
 #include "dataset/import.h"
 
 #include "base/fs.h"

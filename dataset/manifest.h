@@ -19,7 +19,8 @@ struct manifest_file {
 /* "NAME.h5.json" */
 const char *manifest_path(struct arena *arena, const char *path);
 
-/* Fills the described part of `dataset` from dataset->manifest. DAMAGED names manifest and member. */
+/* Fills the described part of `dataset` from dataset->manifest. DAMAGED names manifest and
+ * member. */
 enum code manifest_parse(struct dataset *dataset, struct manifest_file *file, struct err *err);
 
 /* SHA-256 of the canonical form without the member "digest". */
@@ -29,8 +30,8 @@ struct digest manifest_digest(const json_t *manifest);
 const char *manifest_type_name(enum h5_type type);
 enum h5_type manifest_type(const char *name);
 
-/* The logical digest of a split: SHA-256 of the canonical JSON of its columns (name, type, shape with
- * the rows, digest of the little-endian bytes). The file's layout does not enter. */
+/* The logical digest of a split: SHA-256 of the canonical JSON of its columns (name, type, shape
+ * with the rows, digest of the little-endian bytes). The file's layout does not enter. */
 struct digest manifest_split_digest(const json_t *columns);
 
 #endif

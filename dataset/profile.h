@@ -2,11 +2,12 @@
  * drift.
  *
  *   rows, classes: [count per class] | null, target {mean, deviation, low, high} | null
- *   columns [{name, mean, deviation, low, high, missing, histogram {low, high, below, counts, above}}]
+ *   columns [{name, mean, deviation, low, high, missing, histogram {low, high, below, counts,
+ *   above}}]
  *
- * One column per channel of an image or feature of a table, all numbers in stored units, in f64; the
- * deviation is that of the population. A histogram has 32 equal bins over [low, high): [0, 256) for
- * u8, the training split's range for others (the last bin includes its end). */
+ * One column per channel of an image or feature of a table, all numbers in stored units, in f64;
+ * the deviation is that of the population. A histogram has 32 equal bins over [low, high): [0, 256)
+ * for u8, the training split's range for others (the last bin includes its end). */
 #ifndef PAWL_DATASET_PROFILE_H
 #define PAWL_DATASET_PROFILE_H
 

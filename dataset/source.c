@@ -38,11 +38,11 @@ enum code source_open(struct source *source, const char *path, struct err *err)
     int fd;
     memset(source, 0, sizeof *source);
     source->path = path;
-    TRY(fs_open(&fd, path, &source->size, err));
+    enum code code = fs_open(&fd, path, &source->size, err);
+    if (code) goto out;
     source->fd = fd + 1;
     void *state = NULL;
-    enum code code = block_alloc(&state, sizeof *source->state, "a read buffer", err);
-    if (code) goto out;
+    if ((code = block_alloc(&state, sizeof *source->state, "a read buffer", err))) goto out;
     source->state = state;
     sha256_begin(&source->state->sha);
     if ((code = refill(source, err))) goto out;
@@ -78,8 +78,8 @@ static enum code broken(const struct source *source, const char *what, struct er
                    what, (unsigned long long)at);
 }
 
-/* One step of inflating into `len` bytes; *got may be 0. At the end of a member the next one, if there
- * is one, goes on (RFC 1952 allows several). */
+/* One step of inflating into `len` bytes; *got may be 0. At the end of a member the next one, if
+ * there is one, goes on (RFC 1952 allows several). */
 static enum code inflate_some(struct source *source, void *bytes, size_t len, size_t *got,
                               struct err *err)
 {

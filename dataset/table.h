@@ -39,9 +39,9 @@ struct table {
 /* Bytes of one row; REQUIREs that they fit. */
 uint64_t table_row_bytes(const struct table_column *column);
 
-/* Draws `count` rows per name out of `rows` rows by the keyed permutation of `seed`; what is left goes
- * to splits[0]. `splits[i].count` says how many for i > 0 and is filled in for 0; the row lists are
- * taken from the arena. USAGE when nothing would be left for training. */
+/* Draws `count` rows per name out of `rows` rows by the keyed permutation of `seed`; what is left
+ * goes to splits[0]. `splits[i].count` says how many for i > 0 and is filled in for 0; the row
+ * lists are taken from the arena. USAGE when nothing would be left for training. */
 enum code table_draw(struct table_split *splits, size_t split_count, struct arena *arena,
                      uint64_t rows, uint64_t seed, struct err *err);
 

@@ -1,7 +1,7 @@
 /* Building a graph from model.json: input, normalisation, augmentation, layers, loss.
  *
- * The description is checked here as a foreign document: it may come from a registry written by another
- * version. Positions in the YAML file are only for messages. */
+ * The description is checked here as a foreign document: it may come from a registry written by
+ * another version. Positions in the YAML file are only for messages. */
 #include "model/build.h"
 
 #include "base/rng.h"

@@ -1,8 +1,9 @@
 /* Parameters: the arenas for values, running statistics, gradients, EMA and optimizer slots.
  *
- * Training, validation and EMA programs share one `params` in canonical layouts. All arenas of trained
- * parameters have the same segment table: 128-byte aligned segments in the order in which backward
- * completes their gradients, padded at the end. Everything is f32 on the device's memory. */
+ * Training, validation and EMA programs share one `params` in canonical layouts. All arenas of
+ * trained parameters have the same segment table: 128-byte aligned segments in the order in which
+ * backward completes their gradients, padded at the end. Everything is f32 on the device's
+ * memory. */
 #ifndef PAWL_MODEL_PARAMS_H
 #define PAWL_MODEL_PARAMS_H
 
@@ -47,8 +48,8 @@ enum code params_init(struct params *params, uint64_t seed, struct err *err);
 /* The memory of item `index` in an arena. */
 float *params_at(const struct params *params, enum params_arena arena, int index);
 
-/* The tensors of an arena by name (host pointers into it on a CPU device; copied into `scratch` memory
- * otherwise, which must hold the arena). Trained or states, as the arena says. */
+/* The tensors of an arena by name (host pointers into it on a CPU device; copied into `scratch`
+ * memory otherwise, which must hold the arena). Trained or states, as the arena says. */
 size_t params_tensors(const struct params *params, enum params_arena arena, struct arena *names,
                       struct named_tensor **tensors);
 

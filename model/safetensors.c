@@ -215,10 +215,10 @@ enum code safetensors_read(struct arena *arena, struct named_tensor **tensors, s
                            struct err *err)
 {
     *memory = NULL;
-    int fd;
+    int fd = -1;
     uint64_t size, length = 0;
-    TRY(fs_open(&fd, path, &size, err));
-    enum code code;
+    enum code code = fs_open(&fd, path, &size, err);
+    if (code) goto out;
     if ((code = block_alloc(memory, (size_t)size, "a safetensors file", err))) goto out;
     if ((code = fs_pread(fd, *memory, (size_t)size, 0, path, err))) goto out;
     if (size >= LENGTH_BYTES) memcpy(&length, *memory, LENGTH_BYTES);

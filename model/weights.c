@@ -71,8 +71,8 @@ static enum code finish(struct weights *weights, enum code code)
         return code;
     }
     qsort(weights->tensors, weights->count, sizeof *weights->tensors, by_name);
-    weights->digest =
-        model_digest(weights->model, weights->variant, weights->tensors, weights->count);
+    weights->digest = model_digest(weights->model, weights->variant, weights->tensors,
+                                   weights->count);
     return OK;
 }
 

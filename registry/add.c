@@ -1,8 +1,8 @@
 /* Adding a version: build the bundle in staging, prove it, give it to the store, then say so.
  *
- * Everything before the entry is content that nobody refers to: an interrupted add leaves a folder in
- * staging/ and unreferenced content, never half a version. The folder's intent says who is at work,
- * before anything is looked for in the store. */
+ * Everything before the entry is content that nobody refers to: an interrupted add leaves a folder
+ * in staging/ and unreferenced content, never half a version. The folder's intent says who is at
+ * work, before anything is looked for in the store. */
 #include "registry/registry.h"
 
 #include "model/safetensors.h"
@@ -100,7 +100,8 @@ static enum code write_files(struct adding *adding, const struct checkpoint *che
                              checkpoint->variant, NULL, NULL, err);
 }
 
-/* What was written, read back: the version's model digest is taken from it and from nothing else. */
+/* What was written, read back: the version's model digest is taken from it and from nothing
+ * else. */
 static enum code prove(struct adding *adding, const struct digest *want, struct err *err)
 {
     struct weights weights;
@@ -176,9 +177,9 @@ enum code registry_add(struct registry *registry, struct added *added, const str
 {
     struct adding adding = { .opts = opts, .added = added };
     memset(added, 0, sizeof *added);
-    TRY(check_opts(opts, err));
-    enum code code = stage(&adding, registry, err);
+    enum code code = check_opts(opts, err);
     if (code) goto out;
+    if ((code = stage(&adding, registry, err))) goto out;
     if ((code = build(&adding, err))) goto out;
     if ((code = store_files(&adding, registry, err))) goto out;
     if ((code = oci_put(registry, &adding.version, &added->digest, opts->model, err))) goto out;

@@ -1,8 +1,8 @@
 /* One deployed version as a folder: what it must hold, writing it, checking it. For this room.
  *
  * bundle.json is bundle/1 {digest, files: [{name, digest, size}], model, model_digest, number,
- * registry}. It is a function of the version and the registry alone, so a bundle that is there can be
- * compared byte for byte. */
+ * registry}. It is a function of the version and the registry alone, so a bundle that is there can
+ * be compared byte for byte. */
 #ifndef PAWL_REGISTRY_BUNDLE_H
 #define PAWL_REGISTRY_BUNDLE_H
 

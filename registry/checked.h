@@ -1,8 +1,8 @@
 /* Documents that carry the digest of their own bytes, so that damage shows without a second file.
  *
  * The file is the canonical form and a newline; its member `self` is the SHA-256 of that file
- * without `self`. It guards against accidents, not against a writer who computes it anew: what
- * must not be forged is cited by digest from elsewhere. Used by journal entries and by small views. */
+ * without `self`. It guards against accidents, not against a writer who computes it anew: what must
+ * not be forged is cited by digest from elsewhere. Used by journal entries and by small views. */
 #ifndef PAWL_REGISTRY_CHECKED_H
 #define PAWL_REGISTRY_CHECKED_H
 

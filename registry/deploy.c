@@ -222,8 +222,8 @@ static bool leftover(struct deploying *deploying, const char *name)
            clock_wall() - (double)info.st_mtime > LEFTOVER_AGE_S;
 }
 
-/* A bundle loses its name before its files, so that nobody opens half of one. Failing to clear away is
- * no failure: the next deployment tries again. */
+/* A bundle loses its name before its files, so that nobody opens half of one. Failing to clear away
+ * is no failure: the next deployment tries again. */
 static void clear_away(struct deploying *deploying)
 {
     char **names, temporary[1100];

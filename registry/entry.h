@@ -1,11 +1,12 @@
 /* One entry of the registry's journal: a canonical JSON document of one of fifteen kinds.
  *
- * {actor, body, kind, nonce, pawl: "entry/1", previous, reason, self, seq, subjects, time}, followed
- * by a newline. `previous` is the digest of the whole file of the entry before (null in entry 1) and
- * chains the journal; an entry is cited by the SHA-256 of its file. `self` is the SHA-256 of the
- * file's bytes without the member `self`, so that damage to the newest entry, which no later one
- * cites yet, is noticed too. `time` is for people and orders nothing. What each kind must say in
- * `body` is one table in entry.c; all kinds parse, also those that this version never writes. */
+ * {actor, body, kind, nonce, pawl: "entry/1", previous, reason, self, seq, subjects, time},
+ * followed by a newline. `previous` is the digest of the whole file of the entry before (null in
+ * entry 1) and chains the journal; an entry is cited by the SHA-256 of its file. `self` is the
+ * SHA-256 of the file's bytes without the member `self`, so that damage to the newest entry, which
+ * no later one cites yet, is noticed too. `time` is for people and orders nothing. What each kind
+ * must say in `body` is one table in entry.c; all kinds parse, also those that this version never
+ * writes. */
 #ifndef PAWL_REGISTRY_ENTRY_H
 #define PAWL_REGISTRY_ENTRY_H
 
@@ -45,6 +46,7 @@ struct draft {
     json_t *subjects, *body;
 };
 
+/* Gives back what belongs to the draft. Accepts a zeroed one. */
 void draft_release(struct draft *draft);
 
 /* Adds a digest to the draft's subjects. */
@@ -66,8 +68,8 @@ struct entry {
     const json_t *subjects, *body;
 };
 
-/* Checks the bytes of an entry's file: `self`, the exact set of members, their types, sequence, kind
- * and the body's required keys. DAMAGED names `name`. entry_release follows an OK. */
+/* Checks the bytes of an entry's file: `self`, the exact set of members, their types, sequence,
+ * kind and the body's required keys. DAMAGED names `name`. entry_release follows an OK. */
 enum code entry_parse(struct entry *entry, const struct bytes *bytes, int64_t seq, const char *name,
                       struct err *err);
 

@@ -1,9 +1,9 @@
 /* Golden rows: raw inputs and the outputs that a version gave for them when it was added.
  *
- * sample.h5 holds /input [rows, ...] in the model's input dtype, /output [rows, outputs] f32, and one
- * root attribute tolerance_KIND per kind of device. A bundle is sound on a machine when the model,
- * run there through model/infer.h, gives each output within that tolerance: wrong weights, a broken
- * library or a wrong preprocessing show before anyone serves it. */
+ * sample.h5 holds /input [rows, ...] in the model's input dtype, /output [rows, outputs] f32, and
+ * one root attribute tolerance_KIND per kind of device. A bundle is sound on a machine when the
+ * model, run there through model/infer.h, gives each output within that tolerance: wrong weights, a
+ * broken library or a wrong preprocessing show before anyone serves it. */
 #ifndef PAWL_REGISTRY_GOLDEN_H
 #define PAWL_REGISTRY_GOLDEN_H
 

@@ -42,7 +42,8 @@ typedef enum code (*entry_visit)(void *context, const struct entry *entry, struc
 
 /* Reads on from `*head` to the end, checks that each entry names the digest of the one before,
  * hands it to `visit` (NULL: nobody) and moves `*head` along. On a failure `*head` stands at the
- * last entry that was accepted. That nothing lies behind a missing entry is journal_end's to say. */
+ * last entry that was accepted. That nothing lies behind a missing entry is journal_end's to
+ * say. */
 enum code journal_walk(const struct journal *journal, struct head *head, entry_visit visit,
                        void *context, struct err *err);
 
@@ -50,7 +51,8 @@ enum code journal_walk(const struct journal *journal, struct head *head, entry_v
  * or another (the tail was rewritten). A zeroed head is always held. */
 enum code journal_holds(const struct journal *journal, const struct head *head, struct err *err);
 
-/* Walks from a head that the chain still holds to the end and makes sure that it is the end: an entry behind a gap is DAMAGED. */
+/* Walks from a head that the chain still holds to the end and makes sure that it is the end: an
+ * entry behind a gap is DAMAGED. */
 enum code journal_end(const struct journal *journal, struct head *head, entry_visit visit,
                       void *context, struct err *err);
 

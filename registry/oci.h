@@ -3,9 +3,9 @@
  * A version is a manifest (artifactType application/vnd.cncf.model.manifest.v1+json) over a config
  * and the files of a bundle as raw layers. Neither the version's number nor any time is in it, so
  * that the same content always has the same digest. Blobs are hard links into the store; index.json
- * is a view with the tags vN (the newest 100, and those that channels hold) and the channels' names.
- * Sources: opencontainers/image-spec (image-layout.md, manifest.md), modelpack/model-spec (spec.md,
- * config.md, schema/config-schema.json). */
+ * is a view with the tags vN (the newest 100, and those that channels hold) and the channels'
+ * names. Sources: opencontainers/image-spec (image-layout.md, manifest.md), modelpack/model-spec
+ * (spec.md, config.md, schema/config-schema.json). */
 #ifndef PAWL_REGISTRY_OCI_H
 #define PAWL_REGISTRY_OCI_H
 
@@ -34,13 +34,13 @@ struct oci_version {
 /* Whether a version may hold a file of this name. */
 bool oci_knows(const char *name);
 
-/* Puts config and manifest of a version into the store; `version` comes with its layers, model digest
- * and variant, and gets its config. *digest is the manifest's, the version's digest. */
+/* Puts config and manifest of a version into the store; `version` comes with its layers, model
+ * digest and variant, and gets its config. *digest is the manifest's, the version's digest. */
 enum code oci_put(const struct registry *registry, struct oci_version *version,
                   struct digest *digest, const char *model, struct err *err);
 
-/* Reads a manifest back, checked by its digest. Layer names point to constants. DAMAGED when it is no
- * manifest of ours: unknown or repeated names, wrong types. */
+/* Reads a manifest back, checked by its digest. Layer names point to constants. DAMAGED when it is
+ * no manifest of ours: unknown or repeated names, wrong types. */
 enum code oci_read(const struct registry *registry, struct oci_version *version,
                    const struct digest *digest, struct err *err);
 

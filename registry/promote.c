@@ -1,5 +1,5 @@
-/* Moving channels. Each rule is asked again after every lost race, on the state that the entry would
- * follow; what the caller saw, stated or not, must still be so. */
+/* Moving channels. Each rule is asked again after every lost race, on the state that the entry
+ * would follow; what the caller saw, stated or not, must still be so. */
 #include "registry/registry.h"
 
 #include "registry/commit.h"

@@ -8,9 +8,10 @@
  *   cache/          views: rebuilt from the journal, may be deleted
  *   staging/        unfinished work; trash/ what was taken away and not yet removed
  *
- * Every change is one entry, decided on the state that the entry will follow; a lost race is decided
- * again. After OK the change is durable. Views are written behind it and repaired by the next writer.
- * No function prints; those that answer questions give a JSON document, which the caller owns. */
+ * Every change is one entry, decided on the state that the entry will follow; a lost race is
+ * decided again. After OK the change is durable. Views are written behind it and repaired by the
+ * next writer. No function prints; those that answer questions give a JSON document, which the
+ * caller owns. */
 #ifndef PAWL_REGISTRY_REGISTRY_H
 #define PAWL_REGISTRY_REGISTRY_H
 
@@ -68,9 +69,9 @@ struct added {
 
 /* Adds a checkpoint's model (its EMA where the run kept one) as the next version of a model name.
  * The weights are written as safetensors and read back, and the model digest of what was read must
- * be the checkpoint's; then they run on the sample, whose outputs are stored. The same content again
- * gives the number that it has. DAMAGED (checkpoint, stored content), USAGE (name, facts too large),
- * HOPELESS (outputs that are not finite), REFUSED, IO, NO_MEMORY. */
+ * be the checkpoint's; then they run on the sample, whose outputs are stored. The same content
+ * again gives the number that it has. DAMAGED (checkpoint, stored content), USAGE (name, facts too
+ * large), HOPELESS (outputs that are not finite), REFUSED, IO, NO_MEMORY. */
 enum code registry_add(struct registry *registry, struct added *added, const struct add_opts *opts,
                        struct err *err);
 
@@ -90,8 +91,8 @@ struct report_opts {
 enum code registry_record_report(struct registry *registry, int64_t *seq,
                                  const struct report_opts *opts, struct err *err);
 
-/* Seals a suite before results exist: `body` (borrowed) says what it binds and must have the resolved
- * suite's digest as "suite". *seq is the new entry. */
+/* Seals a suite before results exist: `body` (borrowed) says what it binds and must have the
+ * resolved suite's digest as "suite". *seq is the new entry. */
 enum code registry_seal(struct registry *registry, int64_t *seq, const json_t *body,
                         const char *actor, struct err *err);
 
@@ -124,8 +125,8 @@ struct moved {
 enum code registry_promote(struct registry *registry, struct moved *moved,
                            const struct move_opts *opts, struct err *err);
 
-/* Moves a channel back: to the version before (never to one that was itself rolled back from), or to
- * a stated one that the channel held once. Needs no report. REFUSED, CONFLICT, NOT_FOUND. */
+/* Moves a channel back: to the version before (never to one that was itself rolled back from), or
+ * to a stated one that the channel held once. Needs no report. REFUSED, CONFLICT, NOT_FOUND. */
 enum code registry_rollback(struct registry *registry, struct moved *moved,
                             const struct move_opts *opts, struct err *err);
 
@@ -138,13 +139,14 @@ struct resolved {
 /* Whether a REF means the registry (contains '@') rather than a path. */
 bool ref_is_registry(const char *ref);
 
-/* Finds NAME@7, NAME@sha256:…, or NAME@CHANNEL. A channel comes from the view where that is current,
- * and is checked against the entry that set it; everything else from the journal. NOT_FOUND with the
- * nearest name, USAGE for a malformed REF. */
+/* Finds NAME@7, NAME@sha256:…, or NAME@CHANNEL. A channel comes from the view where that is
+ * current, and is checked against the entry that set it; everything else from the journal.
+ * NOT_FOUND with the nearest name, USAGE for a malformed REF. */
 enum code registry_resolve(struct registry *registry, struct resolved *resolved, const char *ref,
                            struct err *err);
 
-/* history/1 {entries}, oldest first: all, or those of one model (NULL: all) and channel (NULL: any). */
+/* history/1 {entries}, oldest first: all, or those of one model (NULL: all) and channel (NULL:
+ * any). */
 enum code registry_history(struct registry *registry, json_t **history, const char *model,
                            const char *channel, struct err *err);
 
@@ -162,9 +164,10 @@ struct verify_opts {
 
 /* Checks everything that the journal reaches: registry.json and each oci-layout byte for byte, the
  * chain, the sense of its entries, each manifest and each content by its digest, blobs that are not
- * links, and that no view knows more than the journal. *result is verify/1 {entries, content, bytes,
- * head, problems, notes}; with problems the code is DAMAGED and `err` holds the first. Notes are
- * harmless: copied blobs, views behind the journal, content that nothing refers to, leftovers. */
+ * links, and that no view knows more than the journal. *result is verify/1 {entries, content,
+ * bytes, head, problems, notes}; with problems the code is DAMAGED and `err` holds the first. Notes
+ * are harmless: copied blobs, views behind the journal, content that nothing refers to,
+ * leftovers. */
 enum code registry_verify(const char *dir, json_t **result, const struct verify_opts *opts,
                           struct err *err);
 

@@ -1,5 +1,5 @@
-/* From a REF to one version. A channel is looked up in the view, and what the journal says behind the
- * view's head is read on top of it, so that the answer is never older than the journal. */
+/* From a REF to one version. A channel is looked up in the view, and what the journal says behind
+ * the view's head is read on top of it, so that the answer is never older than the journal. */
 #include "registry/registry.h"
 
 #include "base/str.h"

@@ -1,8 +1,8 @@
 /* The content store: store/sha256/<hex>, each file named by the SHA-256 of its bytes.
  *
- * Content is written once, fsynced before it has its name, read-only from then on, and shared by all
- * models. Putting what is there already re-hashes what is there: a damaged file is never taken for
- * the new one. Reading checks the digest before it hands out a byte. */
+ * Content is written once, fsynced before it has its name, read-only from then on, and shared by
+ * all models. Putting what is there already re-hashes what is there: a damaged file is never taken
+ * for the new one. Reading checks the digest before it hands out a byte. */
 #ifndef PAWL_REGISTRY_STORE_H
 #define PAWL_REGISTRY_STORE_H
 
@@ -38,12 +38,13 @@ enum code store_adopt(const struct store *store, const char *path, const struct 
 enum code store_read(const struct store *store, struct arena *arena, struct bytes *bytes,
                      const struct digest *digest, size_t limit, struct err *err);
 
-/* Publishes a verified copy at `path`, read-only. DAMAGED when the content is not what it should be;
- * `path` is then removed. */
+/* Publishes a verified copy at `path`, read-only. DAMAGED when the content is not what it should
+ * be; `path` is then removed. */
 enum code store_copy(const struct store *store, const struct digest *digest, const char *path,
                      struct err *err);
 
-/* Hashes content. DAMAGED when it is missing or its bytes have another digest; `size` may be NULL. */
+/* Hashes content. DAMAGED when it is missing or its bytes have another digest; `size` may be
+ * NULL. */
 enum code store_check(const struct store *store, const struct digest *digest, uint64_t *size,
                       struct err *err);
 

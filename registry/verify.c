@@ -1,5 +1,5 @@
-/* registry_verify: identity, chain, the channels' view, leftovers. Nothing stops at a first problem,
- * except that a chain cannot be read beyond a link that is broken. */
+/* registry_verify: identity, chain, the channels' view, leftovers. Nothing stops at a first
+ * problem, except that a chain cannot be read beyond a link that is broken. */
 #include "registry/verify.h"
 
 #include "registry/checked.h"

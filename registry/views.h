@@ -1,9 +1,9 @@
 /* Views: what can be rebuilt from journal and store at any time. For files of this room.
  *
- * cache/channels.json answers "what does this channel hold" without a replay; each model's index.json
- * is what OCI clients read. Nobody trusts a view: a channel's row is checked against its entry, and a
- * view that is absent, damaged or of another registry is simply not used. Only a sound view that
- * knows of entries which the journal lacks says something: entries were lost. */
+ * cache/channels.json answers "what does this channel hold" without a replay; each model's
+ * index.json is what OCI clients read. Nobody trusts a view: a channel's row is checked against its
+ * entry, and a view that is absent, damaged or of another registry is simply not used. Only a sound
+ * view that knows of entries which the journal lacks says something: entries were lost. */
 #ifndef PAWL_REGISTRY_VIEWS_H
 #define PAWL_REGISTRY_VIEWS_H
 

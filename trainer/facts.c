@@ -22,8 +22,8 @@ json_t *run_facts(const struct experiment *experiment, const struct dataset *dat
         "name", experiment->name, "config_digest", digest_value(&experiment->digest), "config",
         document_values(experiment->document, AFFECTS_MATH), "schedule_end",
         document_values(experiment->document, AFFECTS_SCHEDULE_END), "data", "path",
-        experiment->data, "digest", digest_value(&dataset->digest), "device", "name",
-        device->name, "description", device->description, "threads", device->threads, "precision",
+        experiment->data, "digest", digest_value(&dataset->digest), "device", "name", device->name,
+        "description", device->description, "threads", device->threads, "precision",
         dtype_name(dtype), "build", build ? build : PAWL_VERSION, "seed",
         (json_int_t)experiment->seed, "started", clock_utc(time));
     if (!fs_digest("/proc/self/exe", &binary, NULL, NULL))
@@ -46,9 +46,8 @@ static void list_changes(struct str *out, const char *path, const json_t *a, con
     json_object_foreach((json_t *)(uintptr_t)a, key, value)
         list_changes(out, *path ? arena_format(&arena, "%s.%s", path, key) : key, value,
                      json_object_get(b, key));
-    json_object_foreach((json_t *)(uintptr_t)b, key, value)
-        if (!json_object_get(a, key))
-            list_changes(out, *path ? arena_format(&arena, "%s.%s", path, key) : key, NULL, value);
+    json_object_foreach((json_t *)(uintptr_t)b, key, value) if (!json_object_get(a, key))
+        list_changes(out, *path ? arena_format(&arena, "%s.%s", path, key) : key, NULL, value);
     arena_release(&arena);
 }
 
@@ -67,7 +66,8 @@ static enum code other_configuration(const json_t *stored, const json_t *now, co
 static enum code inexact(const json_t *stored, const json_t *now, const char *dir, struct err *err)
 {
     static const char *const keys[] = { "name", "description", "threads", "precision" };
-    const json_t *before = json_object_get(stored, "device"), *here = json_object_get(now, "device");
+    const json_t *before = json_object_get(stored, "device"),
+                 *here = json_object_get(now, "device");
     for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
         const json_t *a = json_object_get(before, keys[k]), *b = json_object_get(here, keys[k]);
         if (json_equal(a, b)) continue;
@@ -86,8 +86,8 @@ static enum code inexact(const json_t *stored, const json_t *now, const char *di
 }
 
 enum code run_facts_match(bool *extends, const json_t *stored, const json_t *now,
-                          const struct experiment *experiment, bool allow_inexact,
-                          const char *dir, struct err *err)
+                          const struct experiment *experiment, bool allow_inexact, const char *dir,
+                          struct err *err)
 {
     *extends = false;
     if (!json_equal(json_object_get(stored, "config_digest"),
@@ -96,8 +96,9 @@ enum code run_facts_match(bool *extends, const json_t *stored, const json_t *now
     const json_t *old_data = json_object_get(json_object_get(stored, "data"), "digest");
     const json_t *new_data = json_object_get(json_object_get(now, "data"), "digest");
     if (!json_equal(old_data, new_data)) {
-        err_set(err, CONFIG, "cannot resume run '%s': the dataset '%s' is not the one it began with",
-                dir, experiment->data);
+        err_set(err, CONFIG,
+                "cannot resume run '%s': the dataset '%s' is not the one it began with", dir,
+                experiment->data);
         err_hint(err, "Start another run with --run DIR, or put the old dataset back.");
         return CONFIG;
     }

@@ -15,7 +15,7 @@ json_t *run_facts(const struct experiment *experiment, const struct dataset *dat
  * differ (the hint names the keys), or when device, threads or binary differ and `allow_inexact` is
  * not set. *extends is set when only the end of the schedule moved and may move. */
 enum code run_facts_match(bool *extends, const json_t *stored, const json_t *now,
-                          const struct experiment *experiment, bool allow_inexact,
-                          const char *dir, struct err *err);
+                          const struct experiment *experiment, bool allow_inexact, const char *dir,
+                          struct err *err);
 
 #endif

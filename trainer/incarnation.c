@@ -1,7 +1,7 @@
 /* Taking a run: one incarnation per start, numbers by exclusive creation.
  *
- * Who may take over: the same host and boot with a dead process at once, an older boot of the same host
- * too, the same job with a higher restart count; anybody else must say --take-over. */
+ * Who may take over: the same host and boot with a dead process at once, an older boot of the same
+ * host too, the same job with a higher restart count; anybody else must say --take-over. */
 #include "base/clock.h"
 #include "trainer/run.h"
 
@@ -65,8 +65,7 @@ static json_t *incarnation_document(const struct holder *me, const struct launch
     return json_pack("{s:s,s:i,s:s,s:s,s:s,s:I,s:I,s:s,s:s*,s:I}", "pawl", "incarnation/1",
                      "number", number, "nonce", hex, "host", me->host, "boot", me->boot, "pid",
                      (json_int_t)me->pid, "started", (json_int_t)me->started, "time",
-                     clock_utc(time), "job", launch->job, "restart",
-                     (json_int_t)launch->restart);
+                     clock_utc(time), "job", launch->job, "restart", (json_int_t)launch->restart);
 }
 
 /* Whether the process that an incarnation names may still be writing. */
@@ -130,8 +129,7 @@ static bool got_anywhere(struct arena *arena, const char *dir, int number)
         return false;
     bool progress = false;
     for (size_t i = 0; i < json_array_size(records); i++) {
-        const char *kind =
-            json_string_value(json_object_get(json_array_get(records, i), "kind"));
+        const char *kind = json_string_value(json_object_get(json_array_get(records, i), "kind"));
         progress |= kind && (strcmp(kind, "checkpoint") == 0 || strcmp(kind, "stop") == 0 ||
                              strcmp(kind, "end") == 0);
     }

@@ -14,8 +14,8 @@ json_t *trainer_state(const struct trainer *t)
         "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O*}", "pawl", "trainer/1", "step",
         (json_int_t)t->number, "epoch", (json_int_t)(t->number / t->epoch_steps), "index",
         (json_int_t)(t->number % t->epoch_steps), "time", (json_int_t)t->time, "waited",
-        (json_int_t)t->waited, "last_validation", (json_int_t)t->last_validation, "saves",
-        t->saves, "metrics", t->metrics);
+        (json_int_t)t->waited, "last_validation", (json_int_t)t->last_validation, "saves", t->saves,
+        "metrics", t->metrics);
     if (t->has_stop_best) json_object_set_new(state, "stop_best", json_real(t->stop_best));
     return state;
 }
@@ -34,8 +34,10 @@ enum code trainer_restore(struct trainer *t, const json_t *state, struct err *er
     TRY(json_get_int(&index, state, "index", name, err));
     TRY(json_get_array(&saves, state, "saves", name, err));
     if (t->number < 0 || epoch * t->epoch_steps + index != t->number)
-        return err_set(err, DAMAGED, "cannot resume: step %lld is not epoch %lld, batch %lld of "
-                       "%lld", (long long)t->number, (long long)epoch, (long long)index,
+        return err_set(err, DAMAGED,
+                       "cannot resume: step %lld is not epoch %lld, batch %lld of "
+                       "%lld",
+                       (long long)t->number, (long long)epoch, (long long)index,
                        (long long)t->epoch_steps);
     json_decref(t->saves);
     t->saves = json_deep_copy(saves);
@@ -63,10 +65,9 @@ enum code trainer_checkpoint(struct trainer *t, struct err *err)
     json_t *entry = json_pack("{s:s,s:I,s:o*}", "name", path_base(path), "step",
                               (json_int_t)t->number, "value", watched_value(t));
     json_array_append_new(t->saves, entry);
-    json_t *facts = json_pack("{s:s,s:I,s:O,s:O*}", "run", t->experiment->name, "step",
-                              (json_int_t)t->number, "config_digest",
-                              json_object_get(t->run.manifest, "config_digest"), "metrics",
-                              t->metrics);
+    json_t *facts = json_pack(
+        "{s:s,s:I,s:O,s:O*}", "run", t->experiment->name, "step", (json_int_t)t->number,
+        "config_digest", json_object_get(t->run.manifest, "config_digest"), "metrics", t->metrics);
     t->last_checkpoint = t->number;
     return saver_begin(t->saver, path, t->number, trainer_state(t), facts, err);
 }
@@ -112,8 +113,8 @@ static void prune(struct trainer *t)
         keep[i] = (int64_t)(count - i) <= e->keep_last || rank_of(t, i) < e->keep_best;
     for (size_t i = count; i-- > 0;) {
         if (keep[i]) continue;
-        remove_checkpoint(t, json_string_value(json_object_get(json_array_get(t->saves, i),
-                                                               "name")));
+        remove_checkpoint(t,
+                          json_string_value(json_object_get(json_array_get(t->saves, i), "name")));
         json_array_remove(t->saves, i);
     }
 }

@@ -85,8 +85,10 @@ enum code run_log_read(json_t **records, int *damaged, const char *path, struct 
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) break; /* torn: the writer died in the middle */
         json_t *record = parse_line(at, (size_t)(stop - at));
-        if (record) json_array_append_new(*records, record);
-        else ++*damaged;
+        if (record)
+            json_array_append_new(*records, record);
+        else
+            ++*damaged;
         at = stop + 1;
     }
     arena_release(&arena);

@@ -1,8 +1,8 @@
 /* The run's log: append-only JSON lines, each with a sequence number and a CRC32C.
  *
  * One file per incarnation. A line is {"crc":"<8 hex>","record":{...},"seq":N}; the CRC covers the
- * canonical record and the sequence number. Readers drop a torn last line, skip a damaged one, and drop
- * what an incarnation wrote after the point from which the next one resumed. */
+ * canonical record and the sequence number. Readers drop a torn last line, skip a damaged one, and
+ * drop what an incarnation wrote after the point from which the next one resumed. */
 #ifndef PAWL_TRAINER_LOG_H
 #define PAWL_TRAINER_LOG_H
 
@@ -14,6 +14,8 @@ struct run_log {
     char path[1100];
 };
 
+/* Opens for appending, behind the last whole record (IO otherwise); closes. A zeroed log is
+ * closed. */
 enum code run_log_open(struct run_log *log, const char *path, struct err *err);
 void run_log_close(struct run_log *log);
 
@@ -21,7 +23,8 @@ void run_log_close(struct run_log *log);
  * returned once; training may go on without it. */
 enum code run_log_add(struct run_log *log, json_t *record, struct err *err);
 
-/* All valid records of one file in order (new reference, a list); `damaged` counts skipped lines. */
+/* All valid records of one file in order (new reference, a list); `damaged` counts skipped
+ * lines. */
 enum code run_log_read(json_t **records, int *damaged, const char *path, struct err *err);
 
 /* All records of a run, across incarnations, without what was superseded (new reference). Each gets

@@ -1,7 +1,7 @@
 /* The loop: one optimizer step after another, with validation and checkpoints at their distances.
  *
- * A boundary is an optimizer step: stop requests are looked at there, and what is saved is the state
- * after a whole step. */
+ * A boundary is an optimizer step: stop requests are looked at there, and what is saved is the
+ * state after a whole step. */
 #include "trainer/loop.h"
 
 #include "base/clock.h"
@@ -27,9 +27,9 @@ static bool due(const struct trainer *t, struct span every)
 static enum code refuse_non_finite(struct trainer *t, const struct step_result *result,
                                    struct err *err)
 {
-    trainer_note(t, json_pack("{s:s,s:s,s:I}", "kind", "alarm", "message",
-                              "loss or gradient is not finite", "step",
-                              (json_int_t)(t->number + 1)));
+    trainer_note(t,
+                 json_pack("{s:s,s:s,s:I}", "kind", "alarm", "message",
+                           "loss or gradient is not finite", "step", (json_int_t)(t->number + 1)));
     err_set(err, HOPELESS,
             "cannot go on with run '%s': the %s is not finite at step %lld (rate %.3g)", t->run.dir,
             isfinite(result->loss) ? "gradient" : "loss", (long long)t->number + 1, t->rate);
@@ -81,8 +81,8 @@ static void show_metrics(const struct trainer *t)
     struct str line = { 0 };
     const char *name;
     json_t *value;
-    json_object_foreach(t->metrics, name, value)
-        if (strcmp(name, "loss") != 0) str_addf(&line, "  %s %.4f", name, json_number_value(value));
+    json_object_foreach(t->metrics, name, value) if (strcmp(name, "loss") != 0)
+        str_addf(&line, "  %s %.4f", name, json_number_value(value));
     log_note("epoch %.4g  step %lld/%lld  loss %.4f  validation:%s",
              (double)t->number / (double)t->epoch_steps, (long long)t->number,
              (long long)t->total_steps, t->loss, str_text(&line));
@@ -97,12 +97,13 @@ static enum code validate(struct trainer *t, struct err *err)
     json_decref(t->metrics);
     t->metrics = metrics;
     t->last_validation = t->number;
-    trainer_note(t, json_pack("{s:s,s:I,s:O,s:f}", "kind", "validation", "step",
-                              (json_int_t)t->number, "metrics", metrics, "seconds",
-                              clock_monotonic() - begin));
+    trainer_note(t,
+                 json_pack("{s:s,s:I,s:O,s:f}", "kind", "validation", "step", (json_int_t)t->number,
+                           "metrics", metrics, "seconds", clock_monotonic() - begin));
     const char *name;
     json_t *value;
-    json_object_foreach(metrics, name, value) {
+    json_object_foreach(metrics, name, value)
+    {
         char tag[128];
         struct err unused;
         snprintf(tag, sizeof tag, "validate/%s", name);
@@ -151,8 +152,10 @@ static enum code run_steps(struct trainer *t, struct err *err)
         if (t->number == t->opts->kill_at_step) kill(getpid(), SIGKILL);
         trainer_progress(t, t->number == t->total_steps);
         if (t->validates && due(t, e->validate_every)) TRY(validate(t, err));
-        if (due(t, e->checkpoint_every)) TRY(trainer_checkpoint(t, err));
-        else TRY(trainer_settle(t, false, err));
+        if (due(t, e->checkpoint_every))
+            TRY(trainer_checkpoint(t, err));
+        else
+            TRY(trainer_settle(t, false, err));
     }
     TRY(save_now(t, err));
     trainer_note(t, json_pack("{s:s,s:I,s:s}", "kind", "end", "step", (json_int_t)t->number,
@@ -215,13 +218,18 @@ enum code train(struct train_result *result, const struct experiment *experiment
                 const struct train_opts *opts, struct err *err)
 {
     memset(result, 0, sizeof *result);
-    if (opts->run) snprintf(result->run, sizeof result->run, "%s", opts->run);
-    else snprintf(result->run, sizeof result->run, "runs/%s", experiment->name);
+    if (opts->run)
+        snprintf(result->run, sizeof result->run, "%s", opts->run);
+    else
+        snprintf(result->run, sizeof result->run, "runs/%s", experiment->name);
     TRY(finished_before(&result->already_done, experiment, result->run, err));
     if (result->already_done) return fill_result(result, result->run, err);
 
-    struct trainer trainer = { .experiment = experiment, .opts = opts, .saves = json_array(),
-                               .last_checkpoint = -1, .last_validation = -1 };
+    struct trainer trainer = { .experiment = experiment,
+                               .opts = opts,
+                               .saves = json_array(),
+                               .last_checkpoint = -1,
+                               .last_validation = -1 };
     enum code code = trainer_start(&trainer, err);
     if (!code) {
         result->resumed = trainer.number > 0;
@@ -230,10 +238,10 @@ enum code train(struct train_result *result, const struct experiment *experiment
         result->step = trainer.number;
         result->loss = trainer.loss;
         result->seconds = seconds;
-        result->rows_per_s =
-            seconds > 0 ? (double)((trainer.number - trainer.began_at) * experiment->batch) /
-                              seconds
-                        : 0;
+        result->rows_per_s = seconds > 0 ? (double)((trainer.number - trainer.began_at) *
+                                                    experiment->batch) /
+                                               seconds
+                                         : 0;
         result->metrics = json_incref(trainer.metrics);
     }
     log_live_end();

@@ -41,7 +41,7 @@ struct trainer {
 
     double began, last_log, last_status;
     int64_t began_at, logged_at;
-    double loss_sum;      /* since the last step record */
+    double loss_sum; /* since the last step record */
     int64_t loss_count, skipped;
 };
 

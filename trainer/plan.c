@@ -41,13 +41,13 @@ static json_t *nodes_json(const struct program *program, double *flops)
         const struct tensor *shown = call->outs ? &call->out[0] : &call->in[0];
         double mine = node_flops(call);
         *flops += mine;
-        json_array_append_new(
-            list, json_pack("{s:s,s:s,s:b,s:s,s:o,s:f,s:I,s:s}", "layer",
-                            node->layer ? node->layer : "", "op", ops[call->op].name, "backward",
-                            node->backward, "dtype", dtype_name(shown->dtype), "shape",
-                            shape_json(&shown->shape), "flops", mine, "workspace",
-                            (json_int_t)call->workspace_bytes, "algorithm",
-                            call->algorithm ? call->algorithm : "plain"));
+        json_array_append_new(list, json_pack("{s:s,s:s,s:b,s:s,s:o,s:f,s:I,s:s}", "layer",
+                                              node->layer ? node->layer : "", "op",
+                                              ops[call->op].name, "backward", node->backward,
+                                              "dtype", dtype_name(shown->dtype), "shape",
+                                              shape_json(&shown->shape), "flops", mine, "workspace",
+                                              (json_int_t)call->workspace_bytes, "algorithm",
+                                              call->algorithm ? call->algorithm : "plain"));
     }
     return list;
 }
@@ -98,14 +98,14 @@ static json_t *describe(const struct trainer *t)
     return json_pack(
         "{s:s,s:s,s:s,s:{s:s,s:s,s:i},s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:I,s:o}", "pawl",
         "plan/1", "name", e->name, "config_digest", digest_text(&e->digest, digest), "device",
-        "name", t->device.name, "description", t->device.description, "threads",
-        t->device.threads, "precision", dtype_name(t->dtype), "batch", (json_int_t)e->batch,
-        "micro_batch", (json_int_t)e->micro_batch, "epoch_steps", (json_int_t)t->epoch_steps,
-        "steps", (json_int_t)t->total_steps, "rows",
+        "name", t->device.name, "description", t->device.description, "threads", t->device.threads,
+        "precision", dtype_name(t->dtype), "batch", (json_int_t)e->batch, "micro_batch",
+        (json_int_t)e->micro_batch, "epoch_steps", (json_int_t)t->epoch_steps, "steps",
+        (json_int_t)t->total_steps, "rows",
         (json_int_t)dataset_split(&t->dataset, e->train_split)->rows, "trained",
-        (json_int_t)params_trained(&t->params), "flops_per_row",
-        flops / (double)t->step.micro, "memory", memory, "parameters", parameters_json(&t->params),
-        "checkpoint_bytes", (json_int_t)checkpoint, "nodes", nodes);
+        (json_int_t)params_trained(&t->params), "flops_per_row", flops / (double)t->step.micro,
+        "memory", memory, "parameters", parameters_json(&t->params), "checkpoint_bytes",
+        (json_int_t)checkpoint, "nodes", nodes);
 }
 
 enum code plan_experiment(json_t **plan, const struct experiment *experiment, const char *device,
@@ -171,14 +171,16 @@ static void print_nodes(const json_t *plan, struct str *out)
 
 void plan_print(const json_t *plan, struct str *out)
 {
-    const json_t *device = json_object_get(plan, "device"), *memory = json_object_get(plan, "memory");
+    const json_t *device = json_object_get(plan, "device"),
+                 *memory = json_object_get(plan, "memory");
     str_addf(out, "%s on %s (%s), %lld threads, %s\n", text_in(plan, "name"),
              text_in(device, "name"), text_in(device, "description"), number_in(device, "threads"),
              text_in(plan, "precision"));
     str_addf(out, "  %lld rows, batch %lld in passes of %lld, %lld steps an epoch, %lld in all\n",
              number_in(plan, "rows"), number_in(plan, "batch"), number_in(plan, "micro_batch"),
              number_in(plan, "epoch_steps"), number_in(plan, "steps"));
-    str_addf(out, "  %lld trained parameters, %.2f MFLOP a row and step (forward, backward, update)\n",
+    str_addf(out,
+             "  %lld trained parameters, %.2f MFLOP a row and step (forward, backward, update)\n",
              number_in(plan, "trained"),
              json_number_value(json_object_get(plan, "flops_per_row")) / 1e6);
     str_add(out, "  checkpoint tensors ");
@@ -186,7 +188,8 @@ void plan_print(const json_t *plan, struct str *out)
     str_add(out, "\n\n  memory\n");
     const char *name;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)memory, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)memory, name, value)
+    {
         str_addf(out, "    %-20s ", name);
         add_bytes(out, json_number_value(value));
         str_add(out, "\n");

@@ -17,9 +17,9 @@ void trainer_note(struct trainer *t, json_t *record)
 
 static void show_live(struct trainer *t, double rows_per_s)
 {
-    double left = rows_per_s > 0 ? (double)((t->total_steps - t->number) * t->experiment->batch) /
-                                       rows_per_s
-                                 : 0;
+    double left = rows_per_s > 0
+                      ? (double)((t->total_steps - t->number) * t->experiment->batch) / rows_per_s
+                      : 0;
     log_live("epoch %lld  step %lld/%lld  loss %.4f  lr %.2e  %.0f rows/s  %.0f s left",
              (long long)(t->number / t->epoch_steps + (t->number % t->epoch_steps != 0)),
              (long long)t->number, (long long)t->total_steps, t->loss, t->rate, rows_per_s, left);
@@ -37,12 +37,11 @@ void trainer_status(struct trainer *t, const char *state)
     struct err err; /* views may fail */
     char time[TIME_TEXT];
     double rate = speed(t, clock_monotonic());
-    json_t *status = json_pack("{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:s,s:O*}", "pawl", "status/1",
-                               "state", state, "step", (json_int_t)t->number, "steps",
-                               (json_int_t)t->total_steps, "epoch",
-                               (json_int_t)(t->number / t->epoch_steps), "loss", t->loss, "rate",
-                               t->rate, "rows_per_s", rate, "time", clock_utc(time), "metrics",
-                               t->metrics);
+    json_t *status = json_pack(
+        "{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:s,s:O*}", "pawl", "status/1", "state", state, "step",
+        (json_int_t)t->number, "steps", (json_int_t)t->total_steps, "epoch",
+        (json_int_t)(t->number / t->epoch_steps), "loss", t->loss, "rate", t->rate, "rows_per_s",
+        rate, "time", clock_utc(time), "metrics", t->metrics);
     size_t len;
     const char *text = json_pretty(&arena, status, &len);
     const char *view = path_join(&arena, t->run.dir, "view");
@@ -67,10 +66,9 @@ static void record_step(struct trainer *t, double now)
     double rows = (double)((t->number - t->logged_at) * t->experiment->batch);
     trainer_note(t, json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I}", "kind", "step", "step",
                               (json_int_t)t->number, "epoch",
-                              (json_int_t)((t->number - 1) / t->epoch_steps), "loss", mean,
-                              "rate", t->rate, "gradient_norm", t->norm, "rows_per_s",
-                              seconds > 0 ? rows / seconds : 0, "skipped",
-                              (json_int_t)t->skipped));
+                              (json_int_t)((t->number - 1) / t->epoch_steps), "loss", mean, "rate",
+                              t->rate, "gradient_norm", t->norm, "rows_per_s",
+                              seconds > 0 ? rows / seconds : 0, "skipped", (json_int_t)t->skipped));
     tensorboard_scalar(&t->run.board, "train/loss", t->number, mean, &err);
     tensorboard_scalar(&t->run.board, "train/rate", t->number, t->rate, &err);
     tensorboard_scalar(&t->run.board, "train/gradient_norm", t->number, t->norm, &err);
@@ -87,8 +85,8 @@ void trainer_progress(struct trainer *t, bool force)
         record_step(t, now);
     if (now - t->last_status >= live_interval_s || force) {
         show_live(t, speed(t, now));
-        if (force || (int64_t)(now / STATUS_INTERVAL_S) !=
-                         (int64_t)(t->last_status / STATUS_INTERVAL_S))
+        if (force ||
+            (int64_t)(now / STATUS_INTERVAL_S) != (int64_t)(t->last_status / STATUS_INTERVAL_S))
             trainer_status(t, "training");
         t->last_status = now;
     }

@@ -12,8 +12,10 @@ enum code run_manifest(json_t **manifest, const char *dir, struct err *err)
     struct arena arena = { 0 };
     const char *path = path_join(&arena, dir, "manifest.json");
     enum code code;
-    if (!fs_exists(path)) code = err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
-    else code = json_read(manifest, path, DOCUMENT_LIMIT, "run/1", err);
+    if (!fs_exists(path))
+        code = err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
+    else
+        code = json_read(manifest, path, DOCUMENT_LIMIT, "run/1", err);
     arena_release(&arena);
     return code;
 }
@@ -121,8 +123,7 @@ enum code run_finished(bool *finished, const char *dir, struct err *err)
     *finished = false;
     TRY(run_log_read_all(&records, dir, err));
     for (size_t i = 0; i < json_array_size(records); i++) {
-        const char *kind =
-            json_string_value(json_object_get(json_array_get(records, i), "kind"));
+        const char *kind = json_string_value(json_object_get(json_array_get(records, i), "kind"));
         if (kind && strcmp(kind, "end") == 0) *finished = true;
     }
     json_decref(records);

@@ -1,9 +1,9 @@
 /* The run directory: what a training run leaves behind, and who may write into it.
  *
  * RUN/ holds config.yaml (effective, runnable again), manifest.json, incarnations/NNNN.json,
- * log-NNNN.jsonl, checkpoints/step-NNNNNNNNNN-NNNN/ and view/. Every start takes an incarnation number by
- * exclusive creation and writes only files of its own; a newer incarnation voids what an older one wrote
- * behind the point from which it resumed. */
+ * log-NNNN.jsonl, checkpoints/step-NNNNNNNNNN-NNNN/ and view/. Every start takes an incarnation
+ * number by exclusive creation and writes only files of its own; a newer incarnation voids what an
+ * older one wrote behind the point from which it resumed. */
 #ifndef PAWL_TRAINER_RUN_H
 #define PAWL_TRAINER_RUN_H
 
@@ -13,17 +13,17 @@
 
 /* Facts about this start that cli/ read from the environment. */
 struct launch {
-    const char *job;     /* scheduler's job id, or NULL */
-    int64_t restart;     /* its restart count */
-    bool take_over;      /* --take-over */
+    const char *job; /* scheduler's job id, or NULL */
+    int64_t restart; /* its restart count */
+    bool take_over;  /* --take-over */
 };
 
 struct run {
     struct arena arena;
     const char *dir;
     int incarnation;
-    bool resuming;       /* the directory held a run before */
-    json_t *manifest;    /* run/1 as it stands in the directory */
+    bool resuming;    /* the directory held a run before */
+    json_t *manifest; /* run/1 as it stands in the directory */
     struct run_log log;
     struct tensorboard board;
 };
@@ -31,15 +31,15 @@ struct run {
 /* Reads the manifest of an existing run; NOT_FOUND when DIR holds none. New reference. */
 enum code run_manifest(json_t **manifest, const char *dir, struct err *err);
 
-/* Takes the run: makes the directory or joins the existing one. `manifest` is this start's (borrowed);
- * `config` is the text of config.yaml. Fails with CONFLICT when another process holds the run, with
- * HOPELESS after three starts without progress. */
+/* Takes the run: makes the directory or joins the existing one. `manifest` is this start's
+ * (borrowed); `config` is the text of config.yaml. Fails with CONFLICT when another process holds
+ * the run, with HOPELESS after three starts without progress. */
 enum code run_take(struct run *run, const char *dir, json_t *manifest, const char *config,
                    const struct launch *launch, struct err *err);
 void run_release(struct run *run);
 
-/* Opens log and TensorBoard file of this incarnation and writes the first record. `resumed_step` is -1
- * for a fresh start; `checkpoint` names what was resumed from, or NULL. */
+/* Opens log and TensorBoard file of this incarnation and writes the first record. `resumed_step` is
+ * -1 for a fresh start; `checkpoint` names what was resumed from, or NULL. */
 enum code run_begin(struct run *run, int64_t resumed_step, const char *checkpoint, struct err *err);
 
 /* The path for a checkpoint of this incarnation (run's arena). */
@@ -48,7 +48,8 @@ const char *run_checkpoint_path(struct run *run, int64_t step);
 /* Step and incarnation of a checkpoint directory's name; false for other names. */
 bool run_parse_checkpoint(const char *name, int64_t *step, int *incarnation);
 
-/* Names of checkpoint directories, those to try first in front: newest incarnation, then highest step. */
+/* Names of checkpoint directories, those to try first in front: newest incarnation, then highest
+ * step. */
 enum code run_checkpoints(struct arena *arena, char ***names, size_t *count, const char *dir,
                           struct err *err);
 

@@ -61,9 +61,8 @@ static enum code balance_classes(struct trainer *t, struct err *err)
     TRY(dataset_class_counts(&t->dataset, split, counts, err));
     t->class_weights = ARENA_ARRAY(&t->arena, classes, float);
     for (int64_t c = 0; c < classes; c++)
-        t->class_weights[c] = counts[c] ? (float)((double)split->rows /
-                                                  ((double)classes * (double)counts[c]))
-                                        : 0;
+        t->class_weights[c] =
+            counts[c] ? (float)((double)split->rows / ((double)classes * (double)counts[c])) : 0;
     return OK;
 }
 
@@ -81,8 +80,11 @@ static enum code open_data(struct trainer *t, struct err *err)
     TRY(train_model(&t->model, e, &t->dataset, err));
     t->profile = json_incref((json_t *)(uintptr_t)dataset_profile(&t->dataset, e->train_split));
     TRY(balance_classes(t, err));
-    struct loader_opts how = { .split = e->train_split, .batch = e->batch, .seed = e->seed,
-                               .shuffle = true, .pad_last = e->pad_last };
+    struct loader_opts how = { .split = e->train_split,
+                               .batch = e->batch,
+                               .seed = e->seed,
+                               .shuffle = true,
+                               .pad_last = e->pad_last };
     TRY(loader_open(&t->loader, &t->dataset, &how, err));
     t->epoch_steps = (int64_t)loader_batches(t->loader);
     t->total_steps = e->steps ? e->steps : e->epochs * t->epoch_steps;
@@ -93,8 +95,11 @@ static enum code open_programs(struct trainer *t, struct err *err)
 {
     const struct experiment *e = t->experiment;
     json_t *augment = e->augment ? node_json(e->augment) : NULL;
-    struct step_opts how = { .model = t->model, .augment = augment, .dtype = t->dtype,
-                             .class_weights = t->class_weights, .experiment = e,
+    struct step_opts how = { .model = t->model,
+                             .augment = augment,
+                             .dtype = t->dtype,
+                             .class_weights = t->class_weights,
+                             .experiment = e,
                              .plan_only = t->plan_only };
     enum code code = step_params(&t->params, t->model, e, &t->device, t->plan_only, err);
     if (!code) code = step_open(&t->step, &t->params, &how, err);
@@ -108,7 +113,8 @@ static enum code open_programs(struct trainer *t, struct err *err)
     }
     t->validates = dataset_split(&t->dataset, e->validate_split) != NULL;
     if (!t->validates) return OK;
-    struct validator_opts validator = { .model = t->model, .split = e->validate_split,
+    struct validator_opts validator = { .model = t->model,
+                                        .split = e->validate_split,
                                         .average = e->ema_decay > 0,
                                         .plan_only = t->plan_only };
     return validator_open(&t->validator, &t->dataset, &t->params, &validator, err);
@@ -179,8 +185,7 @@ static enum code take_run(struct trainer *t, struct err *err)
         if (!code)
             code = run_facts_match(&extends, stored, facts, e, t->opts->allow_inexact, dir, err);
     }
-    if (!code)
-        code = run_take(&t->run, dir, facts, str_text(&config), &t->opts->launch, err);
+    if (!code) code = run_take(&t->run, dir, facts, str_text(&config), &t->opts->launch, err);
     json_decref(stored);
     json_decref(facts);
     str_release(&config);
@@ -209,7 +214,8 @@ enum code trainer_start(struct trainer *t, struct err *err)
     if (from)
         log_note("resuming run %s at step %lld of %lld from %s", t->run.dir, (long long)t->number,
                  (long long)t->total_steps, from);
-    struct saver_opts how = { .model = t->model, .profile = t->profile,
+    struct saver_opts how = { .model = t->model,
+                              .profile = t->profile,
                               .experiment = t->experiment };
     TRY(saver_open(&t->saver, &t->params, &how, err));
     loader_seek(t->loader, (uint64_t)(t->number / t->epoch_steps),

@@ -1,7 +1,7 @@
 /* One training step as programs: forward, backward, norm, clip, optimizer.
  *
- * With one micro-batch a step is one program. With several, gradients are summed by a program that ends
- * after backward (the first pass writes, later ones add) and an update program follows. */
+ * With one micro-batch a step is one program. With several, gradients are summed by a program that
+ * ends after backward (the first pass writes, later ones add) and an update program follows. */
 #ifndef PAWL_TRAINER_STEP_H
 #define PAWL_TRAINER_STEP_H
 
@@ -17,15 +17,15 @@ struct step {
     int64_t batch, micro, passes; /* passes = batch / micro */
     struct graph whole, first, more, update;
     struct program whole_program, first_program, more_program, update_program;
-    struct step_block block;      /* the host's copy */
+    struct step_block block; /* the host's copy */
     size_t row_bytes, target_bytes;
 };
 
 struct step_opts {
     const json_t *model;
-    const json_t *augment;        /* or NULL */
+    const json_t *augment; /* or NULL */
     enum dtype dtype;
-    const float *class_weights;   /* or NULL */
+    const float *class_weights; /* or NULL */
     const struct experiment *experiment;
     bool plan_only, no_fuse;
 };
@@ -51,8 +51,8 @@ struct step_result {
     bool skipped;         /* loss or gradient was not finite: nothing was updated */
 };
 
-/* Runs one optimizer step on a batch. `number` is the optimizer step from 0, `time` the updates made so
- * far, `rate` the learning rate. */
+/* Runs one optimizer step on a batch. `number` is the optimizer step from 0, `time` the updates
+ * made so far, `rate` the learning rate. */
 enum code step_run(struct step *step, const struct batch *batch, int64_t number, int64_t time,
                    double rate, struct step_result *result, struct err *err);
 

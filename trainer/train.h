@@ -12,15 +12,16 @@
 #include "trainer/run.h"
 
 struct train_opts {
-    const char *run;       /* directory; NULL: runs/NAME */
-    const char *device;    /* "cpu", "ref"; NULL or "auto": the best there is */
-    const struct weights *warm; /* whose weights to begin with where name and shape agree, or NULL */
-    const char *build;     /* version and commit of this binary, for the manifest */
+    const char *run;    /* directory; NULL: runs/NAME */
+    const char *device; /* "cpu", "ref"; NULL or "auto": the best there is */
+    const struct weights
+        *warm;         /* whose weights to begin with where name and shape agree, or NULL */
+    const char *build; /* version and commit of this binary, for the manifest */
     struct launch launch;
-    double time_limit_s;   /* 0: none; then a checkpoint and STOPPED */
-    int64_t stop_after;    /* steps of this incarnation after which to stop as if asked; 0: none */
-    int64_t kill_at_step;  /* for drills: SIGKILL to this process after this step; 0: none */
-    bool allow_inexact;    /* resume although device, threads or libraries differ */
+    double time_limit_s;  /* 0: none; then a checkpoint and STOPPED */
+    int64_t stop_after;   /* steps of this incarnation after which to stop as if asked; 0: none */
+    int64_t kill_at_step; /* for drills: SIGKILL to this process after this step; 0: none */
+    bool allow_inexact;   /* resume although device, threads or libraries differ */
     bool install_signals;
 };
 
@@ -30,10 +31,10 @@ struct train_result {
     struct digest digest;  /* model digest of that checkpoint */
     bool already_done;     /* the run was finished before: nothing was computed */
     bool resumed;
-    int64_t step;          /* optimizer steps done */
-    double loss;           /* of the last step logged */
+    int64_t step;               /* optimizer steps done */
+    double loss;                /* of the last step logged */
     double seconds, rows_per_s; /* of this start */
-    json_t *metrics;       /* last validation, or NULL; the caller decrefs */
+    json_t *metrics;            /* last validation, or NULL; the caller decrefs */
 };
 
 /* Trains. Fails with CONFIG (also: another configuration in that directory, with the changed keys),

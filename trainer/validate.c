@@ -19,15 +19,13 @@ static enum code open_program(struct validator *v, struct params *params,
     graph_init(&v->graph, &v->arena);
     struct build_opts build = { .batch = v->tile };
     TRY(model_build(&v->graph, opts->model, &build, err));
-    return program_compile(&v->program, &v->graph, v->device, params,
-                           &(struct program_opts){ .average = opts->average,
-                                                   .plan_only = opts->plan_only },
-                           err);
+    return program_compile(
+        &v->program, &v->graph, v->device, params,
+        &(struct program_opts){ .average = opts->average, .plan_only = opts->plan_only }, err);
 }
 
-static enum code open_all(struct validator *v, const struct dataset *dataset,
-                          struct params *params, const struct validator_opts *opts,
-                          struct err *err)
+static enum code open_all(struct validator *v, const struct dataset *dataset, struct params *params,
+                          const struct validator_opts *opts, struct err *err)
 {
     TRY(open_program(v, params, opts, err));
     if (opts->plan_only) return OK;
@@ -41,8 +39,7 @@ static enum code open_all(struct validator *v, const struct dataset *dataset,
 }
 
 enum code validator_open(struct validator *validator, const struct dataset *dataset,
-                         struct params *params, const struct validator_opts *opts,
-                         struct err *err)
+                         struct params *params, const struct validator_opts *opts, struct err *err)
 {
     memset(validator, 0, sizeof *validator);
     validator->device = params->device;

@@ -16,8 +16,8 @@ struct validator {
     const struct split *split;
     int64_t tile, rows, outputs;
     bool classification;
-    float *output;  /* [rows, outputs] */
-    void *target;   /* [rows] or [rows, outputs] */
+    float *output;       /* [rows, outputs] */
+    void *target;        /* [rows] or [rows, outputs] */
     size_t target_bytes; /* per row */
 };
 
@@ -30,12 +30,11 @@ struct validator_opts {
 
 /* Compiles over `params`. All memory is taken here. */
 enum code validator_open(struct validator *validator, const struct dataset *dataset,
-                         struct params *params, const struct validator_opts *opts,
-                         struct err *err);
+                         struct params *params, const struct validator_opts *opts, struct err *err);
 void validator_close(struct validator *validator);
 
-/* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss" always,
- * and those of eval's table that fit the task. */
+/* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss"
+ * always, and those of eval's table that fit the task. */
 enum code validator_run(struct validator *validator, json_t **metrics, struct err *err);
 
 #endif

@@ -54,7 +54,8 @@ static enum code prepare(struct arena *arena, struct add_opts *opts, struct add_
     opts->checkpoint = source;
     if (fs_exists(path_join(arena, source, "incarnations")))
         TRY(run_best(arena, &opts->checkpoint, source, err));
-    else run = run_of(arena, source);
+    else
+        run = run_of(arena, source);
 
     json_t *manifest = NULL, *model = NULL;
     if (run && run_manifest(&manifest, run, NULL)) manifest = NULL;
@@ -73,8 +74,8 @@ static enum code prepare(struct arena *arena, struct add_opts *opts, struct add_
     if (code) return code;
     size_t bytes = (size_t)shape_count(&io.input) * dtype_size(io.input_dtype);
     TRY(block_alloc(rows, GOLDEN_ROWS * bytes, "golden rows", err));
-    const char *data =
-        json_string_value(json_object_get(json_object_get(manifest, "data"), "path"));
+    const char *data = json_string_value(
+        json_object_get(json_object_get(manifest, "data"), "path"));
     if (!data || !rows_of_dataset(data, &io, *rows, GOLDEN_ROWS))
         made_up_rows(&io, *rows, GOLDEN_ROWS);
     opts->sample = (struct sample){ .input = *rows, .rows = GOLDEN_ROWS };

@@ -8,7 +8,8 @@ enum { GOLDEN_ROWS = 8 };
 
 struct add_request {
     const char *source; /* a run or a checkpoint directory */
-    const char *name;   /* the model's name; NULL: the run's, and then set (static storage of `text`) */
+    const char
+        *name; /* the model's name; NULL: the run's, and then set (static storage of `text`) */
     char text[128];
     const char *actor;
     const char *reason; /* NULL: "added from SOURCE" */

@@ -41,8 +41,9 @@ static void check_cpu(json_t *checks)
     }
     add(checks, "cpu", "ok", "%s, %d threads", device.description, device.threads);
     bool bf16 = device.fast_dtypes >> DTYPE_BF16 & 1;
-    add(checks, "precision", "ok", bf16 ? "`precision: auto` takes bf16 here"
-                                        : "`precision: auto` takes f32 here: no bf16 instructions");
+    add(checks, "precision", "ok",
+        bf16 ? "`precision: auto` takes bf16 here"
+             : "`precision: auto` takes f32 here: no bf16 instructions");
     device_close(&device);
 }
 
@@ -79,11 +80,14 @@ static void check_files(json_t *checks, const char *dir)
     if (!code) code = fs_create_exclusive(file, "a", 1, &first, &err);
     if (!code) code = fs_create_exclusive(file, "b", 1, &second, &err);
     if (!code) code = fs_publish(path_join(&arena, probe, "other"), "c", 1, &err);
-    if (code) add(checks, "files", "broken", "%s", err.message);
+    if (code)
+        add(checks, "files", "broken", "%s", err.message);
     else if (!first || second)
         add(checks, "files", "broken", "two exclusive creations of one name at '%s' %s", dir,
             first ? "both succeeded" : "both failed");
-    else add(checks, "files", "ok", "link, exclusive creation and directory fsync work at '%s'", dir);
+    else
+        add(checks, "files", "ok", "link, exclusive creation and directory fsync work at '%s'",
+            dir);
     fs_remove_tree(probe, &err);
     arena_release(&arena);
 }

@@ -19,8 +19,8 @@ static enum code open_path(struct ref *ref, const char *text, struct err *err)
     if (run) return run_best(arena, &ref->path, text, err);
     ref->path = arena_copy(arena, text);
     if (fs_exists(path_join(arena, text, "model.json"))) return OK;
-    return err_set(err, NOT_FOUND, "cannot use '%s' as a model: no run, checkpoint or bundle is there",
-                   text);
+    return err_set(err, NOT_FOUND,
+                   "cannot use '%s' as a model: no run, checkpoint or bundle is there", text);
 }
 
 static enum code open_version(struct ref *ref, const char *text, const char *registry,
@@ -55,8 +55,10 @@ void ref_close(struct ref *ref)
 
 enum code ref_load(struct ref *ref, struct weights *weights, bool raw, struct err *err)
 {
-    if (ref->in_registry) TRY(registry_weights(&ref->registry, weights, &ref->version, err));
-    else TRY(weights_load(weights, ref->path, raw, err));
+    if (ref->in_registry)
+        TRY(registry_weights(&ref->registry, weights, &ref->version, err));
+    else
+        TRY(weights_load(weights, ref->path, raw, err));
     ref->model_digest = weights->digest;
     return OK;
 }

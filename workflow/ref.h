@@ -9,9 +9,9 @@
 #include "registry/registry.h"
 
 struct ref {
-    const char *text;       /* as given */
+    const char *text; /* as given */
     bool in_registry;
-    const char *path;       /* of the directory, for paths */
+    const char *path;         /* of the directory, for paths */
     struct registry registry; /* open, for versions */
     struct resolved version;
     struct digest model_digest; /* set by ref_load */

@@ -48,8 +48,8 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     }
     args[count] = NULL;
     pid_t pid;
-    int failed = posix_spawn(&pid, "/proc/self/exe", NULL, NULL,
-                             (char *const *)(uintptr_t)args, opts->environment);
+    int failed = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, (char *const *)(uintptr_t)args,
+                             opts->environment);
     if (failed) return err_errno(err, IO, failed, "cannot start `pawl train`");
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return err_errno(err, IO, errno, "cannot wait for `pawl train`");
@@ -61,8 +61,8 @@ static enum code expect_end(int status, const char *what, struct err *err)
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return OK;
     int number = WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status);
     err_set(err, WIFEXITED(status) && number == 2 ? CONFIG : HOPELESS,
-            "cannot verify: %s ended with %s %d", what,
-            WIFEXITED(status) ? "exit code" : "signal", number);
+            "cannot verify: %s ended with %s %d", what, WIFEXITED(status) ? "exit code" : "signal",
+            number);
     return err->code;
 }
 
@@ -128,7 +128,8 @@ static enum code compare_tensors(struct drill *drill, struct err *err)
     json_t *left = json_object_get(a, "tensors"), *right = json_object_get(b, "tensors");
     const char *name;
     json_t *value;
-    json_object_foreach(left, name, value) {
+    json_object_foreach(left, name, value)
+    {
         drill->compared++;
         if (json_equal(value, json_object_get(right, name))) continue;
         code = differs(arena_format(&drill->arena, "tensor '%s'", name), err);
@@ -218,8 +219,8 @@ enum code verify_resume(json_t **result, const struct verify_resume_opts *opts, 
     enum code code = run_drill(&drill, err);
     if (!code) {
         *result = json_pack("{s:s,s:I,s:I,s:I,s:b}", "pawl", "verify-resume/1", "steps",
-                            (json_int_t)drill.steps, "kills", (json_int_t)opts->kills,
-                            "compared", (json_int_t)drill.compared, "equal", 1);
+                            (json_int_t)drill.steps, "kills", (json_int_t)opts->kills, "compared",
+                            (json_int_t)drill.compared, "equal", 1);
         code = fs_remove_tree(opts->dir, err);
     } else if (code == HOPELESS) {
         err_hint(err, "Both runs are kept in '%s'.", opts->dir);

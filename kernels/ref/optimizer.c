@@ -1,8 +1,8 @@
 /* Reference of the end of a step: loss sums, gradient norm, optimizers, weight average.
  *
- * AdamW: Loshchilov and Hutter 2019, with bias correction as in Kingma and Ba 2015. SGD: momentum and
- * Nesterov as in Sutskever et al. 2013 in PyTorch's form (the rate outside the momentum). A step that
- * GRAD_NORM marked `skip` changes nothing. */
+ * AdamW: Loshchilov and Hutter 2019, with bias correction as in Kingma and Ba 2015. SGD: momentum
+ * and Nesterov as in Sutskever et al. 2013 in PyTorch's form (the rate outside the momentum). A
+ * step that GRAD_NORM marked `skip` changes nothing. */
 #include "kernels/ref/ref.h"
 
 void ref_loss_sum(struct op_call *call)

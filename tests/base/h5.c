@@ -1,5 +1,5 @@
-/* HDF5 over our driver: round trips, equal bytes for equal content, failing calls, damaged files and
- * the kinds of content that are refused (made here with the library itself). */
+/* HDF5 over our driver: round trips, equal bytes for equal content, failing calls, damaged files
+ * and the kinds of content that are refused (made here with the library itself). */
 #include "base/h5.h"
 #include "base/fs.h"
 
@@ -80,7 +80,7 @@ static enum code read_file(const char *path, bool *raw, struct err *err)
 
 static void make_dir(char dir[64])
 {
-    strcpy(dir, "/tmp/pawl-test-XXXXXX");
+    snprintf(dir, 64, "/tmp/pawl-test-XXXXXX");
     cr_assert(mkdtemp(dir));
 }
 

@@ -1,5 +1,5 @@
-/* IDX import: hand-made files against what they say, the real Fashion-MNIST against its known moments,
- * and every refusal with its exact message. */
+/* IDX import: hand-made files against what they say, the real Fashion-MNIST against its known
+ * moments, and every refusal with its exact message. */
 #include "base/fs.h"
 #include "base/rng.h"
 #include "dataset/import.h"
@@ -19,7 +19,7 @@ struct place {
 
 static void place_init(struct place *place)
 {
-    strcpy(place->dir, "/tmp/pawl-test-XXXXXX");
+    snprintf(place->dir, sizeof place->dir, "/tmp/pawl-test-XXXXXX");
     cr_assert(mkdtemp(place->dir));
     snprintf(place->out, PATH, "%s/out.h5", place->dir);
     snprintf(place->images, PATH, "%s/train-images-idx3-ubyte", place->dir);

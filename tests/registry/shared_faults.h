@@ -12,8 +12,9 @@ enum fault {
 
 enum { FAULT_EXIT = 99 };
 
-/* Replaces the call table; `at` counts from 1. Kills count mutating calls only, failures count every
- * call that can fail except close. faults_end restores the table and returns the calls counted. */
+/* Replaces the call table; `at` counts from 1. Kills count mutating calls only, failures count
+ * every call that can fail except close. faults_end restores the table and returns the calls
+ * counted. */
 void faults_begin(enum fault fault, int at);
 int faults_end(void);
 

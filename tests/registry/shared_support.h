@@ -22,7 +22,8 @@ int support_no_fsync(int fd);
 enum code support_open(struct support *support);
 void support_close(struct support *support);
 
-/* Golden inputs [SUPPORT_ROWS, SUPPORT_INPUTS]; the weights and bias of the model with this seed. */
+/* Golden inputs [SUPPORT_ROWS, SUPPORT_INPUTS]; the weights and bias of the model with this
+ * seed. */
 void support_inputs(float *input);
 void support_weights(float *weight, float *bias, int seed);
 
@@ -33,8 +34,8 @@ enum code support_checkpoint(const char *dir, int seed, struct err *err);
 enum code support_add(struct registry *registry, struct added *added, const char *dir,
                       const char *model, int seed, struct err *err);
 
-/* Writes a report directory under DIR/reports/ and records it about a version. `suite` and `verdict`
- * name it; its digest follows from both and the version. */
+/* Writes a report directory under DIR/reports/ and records it about a version. `suite` and
+ * `verdict` name it; its digest follows from both and the version. */
 enum code support_report(struct registry *registry, int64_t *seq, const char *dir,
                          const char *model, int64_t number, const char *suite, const char *verdict,
                          struct err *err);
