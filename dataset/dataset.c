@@ -150,16 +150,41 @@ static enum code name_rows(const struct dataset *dataset, const struct column *c
            DAMAGED;
 }
 
+static enum code touch_rows(const struct dataset *dataset, const struct column *column,
+                            uint64_t row, uint64_t rows, struct err *err)
+{
+    REQUIRE(row <= column->dim[0] && rows <= column->dim[0] - row);
+    uint64_t bad = UINT64_MAX; /* stays so when the file ends early */
+    enum code code = blocks_touch(dataset->blocks, column->offset + row * column->row_bytes,
+                                  rows * column->row_bytes, &bad, err);
+    return code == DAMAGED && bad != UINT64_MAX ? name_rows(dataset, column, bad, err) : code;
+}
+
 enum code dataset_read(const struct dataset *dataset, const struct column *column, uint64_t row,
                        uint64_t rows, void *out, struct err *err)
 {
-    REQUIRE(row <= column->dim[0] && rows <= column->dim[0] - row);
-    uint64_t at = column->offset + row * column->row_bytes, len = rows * column->row_bytes;
-    uint64_t bad = UINT64_MAX; /* stays so when the file ends early */
-    enum code code = blocks_touch(dataset->blocks, at, len, &bad, err);
-    if (code == DAMAGED && bad != UINT64_MAX) return name_rows(dataset, column, bad, err);
-    if (code) return code;
-    return fs_pread(dataset->fd - 1, out, (size_t)len, at, dataset->path, err);
+    TRY(touch_rows(dataset, column, row, rows, err));
+    return fs_pread(dataset->fd - 1, out, (size_t)(rows * column->row_bytes),
+                    column->offset + row * column->row_bytes, dataset->path, err);
+}
+
+enum code dataset_gather(const struct dataset *dataset, const struct column *column,
+                         const int64_t *row, int64_t count, void *out, struct err *err)
+{
+    int fd = dataset->fd - 1;
+    size_t bytes = column->row_bytes;
+    char *to = out;
+    for (int64_t i = 0; i < count; i++) TRY(touch_rows(dataset, column, (uint64_t)row[i], 1, err));
+    /* Every call and return between two system calls costs: fs_pread is for the rest. */
+    for (int64_t i = 0; i < count; i++, to += bytes) {
+        uint64_t at = column->offset + (uint64_t)row[i] * bytes;
+        ssize_t got = fs_calls.pread(fd, to, bytes, (off_t)at);
+        if (got == (ssize_t)bytes) continue;
+        if (got < 0 && errno != EINTR)
+            return err_errno(err, IO, errno, "cannot read '%s'", dataset->path);
+        TRY(fs_pread(fd, to, bytes, at, dataset->path, err));
+    }
+    return OK;
 }
 
 /* The first column that has bytes in a block, or NULL. */

@@ -57,17 +57,25 @@ static int64_t row_at(const struct loader *loader, uint64_t epoch, uint64_t posi
     return (int64_t)rng_permute(key, loader->rows, position);
 }
 
-/* Rows [first, first + run) of the split into places [at, at + run) of the slot. */
-static enum code read_run(const struct loader *loader, struct slot *slot, uint64_t at, uint64_t run)
+/* The rows of a column that a slot names. Without shuffling they lie one after the other. */
+static enum code read_rows(const struct loader *loader, struct slot *slot,
+                           const struct column *column, unsigned char *to)
 {
-    uint64_t first = (uint64_t)slot->ordinal[at], bytes = loader->target->row_bytes;
-    unsigned char *to = slot->target + at * bytes;
-    if (loader->targets)
-        memcpy(to, loader->targets + first * bytes, run * bytes);
-    else
-        TRY(dataset_read(loader->dataset, loader->target, first, run, to, &slot->err));
-    return dataset_read(loader->dataset, loader->input, first, run,
-                        slot->input + at * loader->input->row_bytes, &slot->err);
+    const struct dataset *dataset = loader->dataset;
+    if (loader->opts.shuffle)
+        return dataset_gather(dataset, column, slot->ordinal, loader->opts.batch, to, &slot->err);
+    uint64_t valid = (uint64_t)slot->valid;
+    TRY(dataset_read(dataset, column, (uint64_t)slot->ordinal[0], valid, to, &slot->err));
+    return dataset_gather(dataset, column, slot->ordinal + valid, loader->opts.batch - slot->valid,
+                          to + valid * column->row_bytes, &slot->err);
+}
+
+static void copy_targets(const struct loader *loader, const struct slot *slot)
+{
+    uint64_t bytes = loader->target->row_bytes;
+    for (int64_t i = 0; i < loader->opts.batch; i++)
+        memcpy(slot->target + (uint64_t)i * bytes,
+               loader->targets + (uint64_t)slot->ordinal[i] * bytes, bytes);
 }
 
 static void fill(const struct loader *loader, struct slot *slot)
@@ -79,13 +87,12 @@ static void fill(const struct loader *loader, struct slot *slot)
     slot->valid = (int64_t)valid;
     for (uint64_t i = 0; i < batch; i++)
         slot->ordinal[i] = i < valid ? row_at(loader, epoch, begin + i) : 0;
-    slot->code = OK;
-    for (uint64_t at = 0, run; at < batch && !slot->code; at += run) {
-        run = 1;
-        while (at + run < batch && slot->ordinal[at + run] == slot->ordinal[at] + (int64_t)run)
-            run++;
-        slot->code = read_run(loader, slot, at, run);
-    }
+    slot->code = read_rows(loader, slot, loader->input, slot->input);
+    if (slot->code) return;
+    if (loader->targets)
+        copy_targets(loader, slot);
+    else
+        slot->code = read_rows(loader, slot, loader->target, slot->target);
 }
 
 /* Whether there is a slot for the next batch; the one that the caller holds is not free. */
@@ -94,23 +101,32 @@ static bool has_space(const struct loader *loader)
     return loader->begun - loader->taken + loader->held < loader->slot_count;
 }
 
+/* Waits for room and takes the next batch; NULL to stop. */
+static struct slot *begin_batch(struct loader *loader)
+{
+    while (!loader->stop && (loader->pause || !has_space(loader)))
+        pthread_cond_wait(&loader->space, &loader->lock);
+    if (loader->stop) return NULL;
+    struct slot *slot = &loader->slots[loader->begun % loader->slot_count];
+    slot->number = loader->begun++;
+    loader->busy++;
+    return slot;
+}
+
+/* The consumer is woken without the lock, or it would at once wait for it again. */
 static void *prefetch(void *argument)
 {
     struct loader *loader = argument;
     pthread_mutex_lock(&loader->lock);
-    for (;;) {
-        while (!loader->stop && (loader->pause || !has_space(loader)))
-            pthread_cond_wait(&loader->space, &loader->lock);
-        if (loader->stop) break;
-        struct slot *slot = &loader->slots[loader->begun % loader->slot_count];
-        slot->number = loader->begun++;
-        loader->busy++;
+    for (struct slot *slot; (slot = begin_batch(loader));) {
         pthread_mutex_unlock(&loader->lock);
         fill(loader, slot);
         pthread_mutex_lock(&loader->lock);
         slot->ready = true;
         loader->busy--;
+        pthread_mutex_unlock(&loader->lock);
         pthread_cond_signal(&loader->ready);
+        pthread_mutex_lock(&loader->lock);
     }
     pthread_mutex_unlock(&loader->lock);
     return NULL;
