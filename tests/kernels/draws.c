@@ -1,5 +1,5 @@
-/* Random ops: the draw of each element is the one that kernels/scalar.h promises, so that rows, ranks
- * and batches do not matter; and the draws are as frequent as asked. */
+/* Random ops: the draw of each element is the one that kernels/scalar.h promises, so that rows,
+ * ranks and batches do not matter; and the draws are as frequent as asked. */
 #include "base/rng.h"
 #include "tests/kernels/cases.h"
 

@@ -116,7 +116,7 @@ Test(formulas, sgd_decay_joins_the_gradient_and_clips_come_before_it)
     cr_expect_float_eq(value[2], 8 - 0.25 * -2, 1e-12, "no decay on this segment");
 }
 
-/* With eps 0 and a constant gradient both moments are unbiased, so that each step is rate x sign. */
+/* With eps 0 and a constant gradient both moments are unbiased: each step is rate x sign. */
 Test(formulas, adamw_with_a_constant_gradient_steps_by_the_rate)
 {
     union op_attr attr = { .optimizer = { .segments = &segments,

@@ -146,7 +146,7 @@ static struct tensor read_tensor(const json_t *json, struct arena *arena)
     return tensor;
 }
 
-/* One tensor of ours against the recorded one, by the magnitudes that ref reported (NULL: exact). */
+/* One tensor of ours against the recorded one, by the magnitudes of ref (NULL: exact). */
 static void hold(const char *name, const char *what, int index, const struct tensor *got,
                  const double *magnitude, const json_t *json, struct arena *arena)
 {
