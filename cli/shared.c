@@ -1,6 +1,8 @@
 /* What several commands share. */
 #include "cli/shared.h"
 
+#include "workflow/ref.h"
+
 #include <string.h>
 
 const char *registry_dir(const struct invocation *in, const char *experiment)
@@ -30,4 +32,15 @@ enum code load_experiment(struct invocation *in, struct document *document,
 const char *short_digest(struct arena *arena, const char *digest)
 {
     return strlen(digest) > 19 ? arena_copy_len(arena, digest, 19) : digest;
+}
+
+enum code load_warm_start(const struct invocation *in, const struct experiment *experiment,
+                           struct weights *weights, struct err *err)
+{
+    struct ref ref;
+    if (!experiment->init) return OK;
+    TRY(ref_open(&ref, experiment->init, registry_dir(in, experiment->registry), err));
+    enum code code = ref_load(&ref, weights, false, err);
+    ref_close(&ref);
+    return code;
 }

@@ -3,7 +3,6 @@
 #include "cli/groups.h"
 #include "cli/shared.h"
 #include "trainer/plan.h"
-#include "workflow/ref.h"
 #include "workflow/verify_resume.h"
 
 #include <stdio.h>
@@ -94,18 +93,6 @@ static void print_result(const struct invocation *in, const struct train_result 
     json_decref(document);
 }
 
-/* Loads the weights that `model.init` names; nothing to do without it. */
-static enum code load_warm(const struct invocation *in, const struct experiment *experiment,
-                           struct weights *weights, struct err *err)
-{
-    struct ref ref;
-    if (!experiment->init) return OK;
-    TRY(ref_open(&ref, experiment->init, registry_dir(in, experiment->registry), err));
-    enum code code = ref_load(&ref, weights, false, err);
-    ref_close(&ref);
-    return code;
-}
-
 static enum code run_train(struct invocation *in, struct err *err)
 {
     struct document document;
@@ -121,7 +108,7 @@ static enum code run_train(struct invocation *in, struct err *err)
     TRY(read_time(&opts.time_limit_s, text_of(in, "time-limit"), err));
     read_launch(in, &opts.launch);
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
-    TRY(load_warm(in, &experiment, &warm, err));
+    TRY(load_warm_start(in, &experiment, &warm, err));
     if (warm.model) opts.warm = &warm;
     enum code code = train(&result, &experiment, &opts, err);
     if (!code) print_result(in, &result);
