@@ -231,14 +231,14 @@ static enum code taken(const char *path, struct err *err)
     return err_hint(err, "Give another `--out`, or `--replace` to overwrite it."), CONFLICT;
 }
 
-/* Whether the file at `path` has this hash tree; a file that cannot be read is another one. */
-static bool same_file(const char *path, const json_t *tree)
+/* Whether the file at `path` has this hash tree. */
+static enum code same_file(bool *same, const char *path, const json_t *tree, struct err *err)
 {
-    struct err unused;
     json_t *there = NULL;
-    bool same = hash_file(&there, path, &unused) == OK && json_equal(there, tree);
+    TRY(hash_file(&there, path, err));
+    *same = json_equal(there, tree);
     json_decref(there);
-    return same;
+    return OK;
 }
 
 /* Puts the finished temporary in place, or finds that an equal file lies there (*same). */
@@ -247,9 +247,10 @@ static enum code place_file(const struct build *build, const json_t *tree, bool 
 {
     const char *out = build->opts->out, *temporary = build->h5.temporary;
     bool made = false;
-    *same = fs_exists(out) && same_file(out, tree);
-    if (*same) return OK;
-    if (!fs_exists(out)) {
+    if (fs_exists(out)) {
+        TRY(same_file(same, out, tree, err));
+        if (*same) return OK;
+    } else {
         TRY(fs_link(temporary, out, &made, err));
         return made ? fs_sync_parent(out, err) : taken(out, err);
     }

@@ -198,3 +198,181 @@ Test(idx, the_real_fashion_mnist_has_its_known_moments)
     cr_expect(unchanged);
     place_release(&place);
 }
+
+/* A change to one of four good files, and what must be said of it. `bytes` NULL: the file is removed. */
+struct refusal {
+    const char *name;
+    int file;      /* 0 images, 1 labels, 2 test images, 3 test labels */
+    int cut;       /* keep this many bytes; 0: all */
+    int at, value; /* write one byte; at -1: none */
+    int gzip;      /* compress before the change */
+    int append;    /* bytes added */
+    bool remove;
+    uint64_t validate, test;
+    enum code code;
+    const char *message; /* %s stands for the path of the file */
+};
+
+static void spoil(const struct refusal *row, const char *path)
+{
+    struct arena arena = { 0 };
+    struct bytes bytes;
+    struct err err;
+    cr_assert_eq(fs_read(&arena, &bytes, path, 1 << 20, &err), OK);
+    size_t len = row->cut ? (size_t)row->cut : bytes.len;
+    if (row->cut < 0) len = bytes.len - (size_t)-row->cut;
+    char *copy = arena_take(&arena, len + 16);
+    memcpy(copy, bytes.at, len);
+    if (row->at >= 0) copy[row->at] = (char)row->value;
+    put(path, copy, len + (size_t)row->append);
+    if (row->remove) cr_assert_eq(fs_remove(path, &err), OK);
+    arena_release(&arena);
+}
+
+Test(idx, refusals_name_the_file_and_the_place)
+{
+    static const struct refusal rows[] = {
+        { "foreign magic", .file = 0, .at = 2, .value = 0x0D, .code = DAMAGED,
+          .message =
+              "cannot import '%s': magic number 0x00000d03 at byte 0, expected 0x00000803 for "
+              "training images" },
+        { "labels where images should be", .file = 1, .at = 3, .value = 3, .code = DAMAGED,
+          .message =
+              "cannot import '%s': magic number 0x00000803 at byte 0, expected 0x00000801 for "
+              "training labels" },
+        { "cut in the magic", .file = 0, .cut = 3, .at = -1, .code = DAMAGED,
+          .message = "cannot import '%s': it ends in its header at byte 3" },
+        { "cut in the header", .file = 0, .cut = 9, .at = -1, .code = DAMAGED,
+          .message = "cannot import '%s': it ends in its header at byte 9" },
+        { "cut in a row", .file = 0, .cut = 16 + 5 * H * W + 2, .at = -1, .code = DAMAGED,
+          .message = "cannot import '%s': it ends at byte 48 (row 5), expected 136 bytes" },
+        { "cut by one byte", .file = 3, .cut = -1, .at = -1, .code = DAMAGED,
+          .message = "cannot import '%s': it ends at byte 14 (row 6), expected 15 bytes" },
+        { "a row too many", .file = 1, .at = -1, .append = 1, .code = DAMAGED,
+          .message = "cannot import '%s': more than the 28 bytes of its header" },
+        { "a claim of 2^24 rows", .file = 0, .at = 4, .value = 1, .code = DAMAGED,
+          .message = "cannot import '%s': it ends at byte 136 (row 20), expected 100663432 bytes" },
+        { "no rows", .file = 3, .at = 7, .value = 0, .code = DAMAGED,
+          .message = "cannot import '%s': dimension 0 at byte 4 is 0" },
+        { "label out of range", .file = 1, .at = 8 + 7, .value = 10, .code = DAMAGED,
+          .message = "cannot import '%s': label 10 in row 7 (byte 15), but 10 classes" },
+        { "truncated gzip", .file = 1, .cut = -9, .at = -1, .gzip = 1, .code = DAMAGED,
+          .message = "cannot read '%s': the gzip data is cut short at byte " },
+        { "damaged gzip", .file = 0, .at = 40, .value = 0x55, .gzip = 1, .code = DAMAGED,
+          .message = "cannot read '%s': the gzip data is damaged at byte " },
+        { "something behind the gzip data", .file = 1, .at = -1, .append = 4, .gzip = 1,
+          .code = DAMAGED, .message = "cannot read '%s': the gzip data is damaged at byte " },
+        { "no training labels", .file = 1, .at = -1, .remove = true, .code = USAGE,
+          .message = "the training labels are missing" },
+        { "no test images", .file = 2, .at = -1, .remove = true, .code = USAGE,
+          .message = "the test images are missing" },
+        { "everything to validate", .file = 0, .at = -1, .validate = TRAIN, .code = USAGE,
+          .message = "cannot take 20 rows for 'validate': only 20 are left of 20" },
+        { "a test split of its own", .file = 0, .at = -1, .test = 1, .code = USAGE,
+          .message = "cannot take a test split out of IDX files: they bring their own" },
+    };
+    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct place place;
+        struct err err = { 0 };
+        struct arena arena = { 0 };
+        place_init(&place);
+        put_good(&place);
+        const char *paths[] = { place.images, place.labels, place.test_images, place.test_labels };
+        const char *path = paths[rows[r].file];
+        if (rows[r].gzip) {
+            compress_file(path);
+            path = arena_format(&arena, "%s.gz", path);
+        }
+        spoil(&rows[r], path);
+        const char *sources[] = { place.dir };
+        struct import_opts opts = { .sources = sources,
+                                    .count = 1,
+                                    .out = place.out,
+                                    .validate = rows[r].validate,
+                                    .test = rows[r].test };
+        cr_expect_eq(import_idx(&opts, &err), rows[r].code, "%s", rows[r].name);
+        const char *mark = strstr(rows[r].message, "%s"), *wanted = rows[r].message;
+        if (mark)
+            wanted = arena_format(&arena, "%.*s%s%s", (int)(mark - wanted), wanted, path, mark + 2);
+        cr_expect(strstr(err.message, wanted), "%s: '%s' instead of '%s'", rows[r].name,
+                  err.message, wanted);
+        cr_expect_not(fs_exists(place.out), "%s leaves a file", rows[r].name);
+        arena_release(&arena);
+        place_release(&place);
+    }
+}
+
+Test(idx, pairs_that_do_not_belong_together_are_refused)
+{
+    struct place place;
+    struct err err = { 0 };
+    unsigned char bytes[1024];
+    char wanted[600], twice[PATH + 8];
+    const char *sources[] = { place.dir, twice };
+    struct import_opts opts = { .sources = sources, .count = 1, .out = place.out };
+    place_init(&place);
+    put_good(&place);
+    put(place.labels, bytes, make_labels(bytes, TRAIN - 1));
+    cr_expect_eq(import_idx(&opts, &err), DAMAGED);
+    snprintf(wanted, sizeof wanted, "cannot import '%s': 19 labels, but 20 images in '%s'",
+             place.labels, place.images);
+    cr_expect_str_eq(err.message, wanted);
+    put_good(&place);
+    size_t len = make_images(bytes, TEST);
+    bytes[11] = W;
+    bytes[15] = H;
+    put(place.test_images, bytes, len);
+    cr_expect_eq(import_idx(&opts, &err), DAMAGED);
+    snprintf(wanted, sizeof wanted, "cannot import '%s': images of another shape than in '%s'",
+             place.test_images, place.images);
+    cr_expect_str_eq(err.message, wanted);
+    put_good(&place);
+    snprintf(twice, sizeof twice, "%s/train-images.idx", place.dir);
+    put(twice, bytes, make_images(bytes, TRAIN));
+    cr_expect_eq(import_idx(&opts, &err), USAGE);
+    snprintf(wanted, sizeof wanted,
+             "cannot import both '%s' and '%s': each holds the training images", place.images,
+             twice);
+    cr_expect_str_eq(err.message, wanted);
+    place_release(&place);
+}
+
+Test(idx, an_existing_file_is_kept_unless_it_is_to_be_replaced)
+{
+    struct place place;
+    struct err err = { 0 };
+    struct dataset dataset;
+    char manifest[PATH + 8], wanted[PATH + 80];
+    bool unchanged = false;
+    const char *sources[] = { place.dir };
+    struct import_opts opts = {
+        .sources = sources, .count = 1, .out = place.out, .unchanged = &unchanged
+    };
+    place_init(&place);
+    put_good(&place);
+    snprintf(manifest, sizeof manifest, "%s.json", place.out);
+    cr_assert_eq(import_idx(&opts, &err), OK, "%s", err.message);
+    cr_expect_not(unchanged);
+    cr_assert_eq(import_idx(&opts, &err), OK);
+    cr_expect(unchanged, "the same again");
+    cr_assert_eq(fs_remove(manifest, &err), OK); /* as after a crash between file and manifest */
+    cr_expect_eq(dataset_open(&dataset, place.out, &err), NOT_FOUND);
+    cr_assert_eq(import_idx(&opts, &err), OK);
+    cr_expect_not(unchanged);
+    cr_assert_eq(dataset_open(&dataset, place.out, &err), OK, "%s", err.message);
+    dataset_close(&dataset);
+    opts.validate = 3;
+    cr_expect_eq(import_idx(&opts, &err), CONFLICT);
+    snprintf(wanted, sizeof wanted, "cannot import into '%s': it exists with other content",
+             place.out);
+    cr_expect_str_eq(err.message, wanted);
+    cr_assert_eq(dataset_open(&dataset, place.out, &err), OK, "the old one is whole");
+    cr_expect_eq(dataset.split_count, 2);
+    dataset_close(&dataset);
+    opts.replace = true;
+    cr_assert_eq(import_idx(&opts, &err), OK, "%s", err.message);
+    cr_assert_eq(dataset_open(&dataset, place.out, &err), OK);
+    cr_expect_eq(dataset.split_count, 3);
+    dataset_close(&dataset);
+    place_release(&place);
+}
