@@ -8,6 +8,12 @@ set(PAWL_SIMD_avx2 -mavx2 -mfma -mf16c -ffp-contract=fast)
 set(PAWL_SIMD_avx512 -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c -mavx2
     -mprefer-vector-width=512 -ffp-contract=fast)
 
+# Linked after pawl_flags, whose options would otherwise come last and win.
+foreach(isa plain avx2 avx512)
+  add_library(pawl_simd_${isa} INTERFACE)
+  target_compile_options(pawl_simd_${isa} INTERFACE -O3 ${PAWL_SIMD_${isa}})
+endforeach()
+
 function(pawl_simd target room)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${room}/*.c)
   list(FILTER sources INCLUDE REGEX "/simd/")
@@ -16,8 +22,7 @@ function(pawl_simd target room)
   endif()
   foreach(isa plain avx2 avx512)
     add_library(${target}_${isa} OBJECT ${sources})
-    target_link_libraries(${target}_${isa} PRIVATE pawl_flags dep_openmp)
-    target_compile_options(${target}_${isa} PRIVATE -O3 ${PAWL_SIMD_${isa}})
+    target_link_libraries(${target}_${isa} PRIVATE pawl_flags dep_openmp pawl_simd_${isa})
     target_compile_definitions(${target}_${isa} PRIVATE SIMD_NAME=${isa})
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${isa}>)
   endforeach()

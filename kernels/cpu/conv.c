@@ -1,13 +1,57 @@
-/* Convolutions: oneDNN's direct ones on NHWC activations. */
+/* Convolutions: our own direct ones or oneDNN's, chosen by shape when a call is prepared. */
+#include "kernels/cpu/direct.h"
 #include "kernels/cpu/product.h"
-#include "kernels/window.h"
 
-static enum code conv_prepare(struct device *device, struct op_call *call, enum onednn_pass pass,
-                              struct err *err)
+static enum onednn_pass pass_of(enum op_kind op)
 {
-    const struct tensor *x = pass == ONEDNN_BWD_DATA ? &call->out[0] : &call->in[pass ? 1 : 0];
-    const struct tensor *w = pass == ONEDNN_BWD_WEIGHT ? &call->out[0] : &call->in[1];
-    struct window window = conv_window(call->attr, &x->shape, &w->shape);
+    if (op == OP_CONV2D) return ONEDNN_FORWARD;
+    return op == OP_CONV2D_BWD_DATA ? ONEDNN_BWD_DATA : ONEDNN_BWD_WEIGHT;
+}
+
+static struct window window_of(const struct op_call *call)
+{
+    const struct tensor *x = &call->in[0], *w = &call->in[1];
+    if (call->op == OP_CONV2D_BWD_DATA) x = &call->out[0];
+    if (call->op == OP_CONV2D_BWD_WEIGHT) {
+        x = &call->in[1];
+        w = &call->out[0];
+    }
+    return conv_window(call->attr, &x->shape, &w->shape);
+}
+
+/* Whether our own convolution can do it, and does it faster than oneDNN (bench/kernels.c). */
+static bool prefers_own(const struct device *device, const struct op_call *call,
+                        const struct window *window)
+{
+    int width = device_simd(device)->width;
+    enum activation act = call->attr->conv.act;
+    if (call->in[0].dtype != DTYPE_F32 || window->groups != 1) return false;
+    if (call->op == OP_CONV2D && act != ACT_NONE && act != ACT_RELU) return false;
+    if (call->op == OP_CONV2D_BWD_DATA)
+        return window->stride[0] == 1 && window->stride[1] == 1 && window->channels % width == 0;
+    return direct_fits(window, width);
+}
+
+static enum code own_prepare(struct device *device, struct op_call *call,
+                             const struct window *window, struct err *err)
+{
+    void *memory;
+    TRY(product_new(call, err));
+    struct product *product = call->state;
+    TRY(block_alloc(&memory, sizeof(struct direct), "a convolution", err));
+    product->direct = memory;
+    TRY(direct_prepare(device, call, window, err));
+    product->bias_offset = call->workspace_bytes;
+    if (call->op == OP_CONV2D_BWD_WEIGHT && call_has_out(call, 1))
+        call->workspace_bytes += bias_gradient_bytes(device, window->filters);
+    return OK;
+}
+
+static enum code conv_prepare(struct device *device, struct op_call *call, struct err *err)
+{
+    struct window window = window_of(call);
+    enum onednn_pass pass = pass_of(call->op);
+    if (prefers_own(device, call, &window)) return own_prepare(device, call, &window, err);
     struct onednn_spec spec = {
         .pass = pass,
         .data = call->in[0].dtype,
@@ -32,30 +76,25 @@ static enum code conv_prepare(struct device *device, struct op_call *call, enum 
     return product_prepare(device, call, &spec, err);
 }
 
-static enum code prepare_forward(struct device *device, struct op_call *call, struct err *err)
+static enum code conv_run(struct device *device, struct op_call *call, struct err *err)
 {
-    return conv_prepare(device, call, ONEDNN_FORWARD, err);
+    const struct product *product = call->state;
+    if (!product->direct) return product_run(device, call, err);
+    TRY(direct_run(device, call, err));
+    if (call_has_out(call, 1)) bias_gradient_run(device, call);
+    return OK;
 }
 
-static enum code prepare_data(struct device *device, struct op_call *call, struct err *err)
+static void conv_release(struct device *device, struct op_call *call)
 {
-    return conv_prepare(device, call, ONEDNN_BWD_DATA, err);
+    struct product *product = call->state;
+    if (product && product->direct) {
+        block_free(product->direct->memory);
+        block_free(product->direct);
+    }
+    product_release(device, call);
 }
 
-static enum code prepare_weight(struct device *device, struct op_call *call, struct err *err)
-{
-    return conv_prepare(device, call, ONEDNN_BWD_WEIGHT, err);
-}
-
-const struct kernel cpu_conv2d = { .supports = product_supports,
-                                   .prepare = prepare_forward,
-                                   .run = product_run,
-                                   .release = product_release };
-const struct kernel cpu_conv2d_bwd_data = { .supports = product_supports,
-                                            .prepare = prepare_data,
-                                            .run = product_run,
-                                            .release = product_release };
-const struct kernel cpu_conv2d_bwd_weight = { .supports = product_supports,
-                                              .prepare = prepare_weight,
-                                              .run = product_run,
-                                              .release = product_release };
+const struct kernel cpu_conv2d = {
+    .supports = product_supports, .prepare = conv_prepare, .run = conv_run, .release = conv_release
+};

@@ -16,6 +16,14 @@ bool product_supports(const struct device *device, const struct op_call *call)
     return result == dtype || (dtype == DTYPE_BF16 && result == DTYPE_F32);
 }
 
+enum code product_new(struct op_call *call, struct err *err)
+{
+    void *memory;
+    TRY(block_alloc(&memory, sizeof(struct product), "a prepared product", err));
+    call->state = memory;
+    return OK;
+}
+
 /* Whether oneDNN's result goes to the workspace first. */
 static bool indirect(const struct op_call *call, const struct product *product)
 {
@@ -25,12 +33,9 @@ static bool indirect(const struct op_call *call, const struct product *product)
 enum code product_prepare(struct device *device, struct op_call *call,
                           const struct onednn_spec *wanted, struct err *err)
 {
-    struct product *product;
     struct onednn_spec spec = *wanted;
-    void *memory;
-    TRY(block_alloc(&memory, sizeof *product, "a prepared product", err));
-    product = memory;
-    call->state = product;
+    TRY(product_new(call, err));
+    struct product *product = call->state;
     product->result = spec.result;
     /* oneDNN's gelu loses its tail: 1 + erf cancels. */
     if (spec.act == ACT_GELU) {
@@ -101,7 +106,7 @@ enum code product_run(struct device *device, struct op_call *call, struct err *e
     TRY(onednn_run(product->op, raw_result(call).data, call->in[0].data, call->in[1].data,
                    call_vector(call, 2), workspace, err));
     if (indirect(call, product) || product->act) parts_run(device, call, finish_part);
-    if (call_has_out(call, 1)) bias_gradient_run(device, call, 1, workspace + product->bias_offset);
+    if (call_has_out(call, 1)) bias_gradient_run(device, call);
     return OK;
 }
 
@@ -135,16 +140,17 @@ static void bias_part(const struct part *part)
     }
 }
 
-void bias_gradient_run(struct device *device, struct op_call *call, int output, void *workspace)
+void bias_gradient_run(struct device *device, struct op_call *call)
 {
+    const struct product *product = call->state;
     const struct shape *shape = &call->in[0].shape;
     int64_t columns = shape->dim[shape->rank - 1];
-    double *total = workspace;
+    char *base = (char *)call->workspace + product->bias_offset;
+    double *total = (double *)(void *)base;
     parts_run(device, call, bias_part);
     for (int i = 1; i < device->threads; i++) {
-        const double *sum = (const double *)(const void *)((char *)workspace +
-                                                           i * bias_part_bytes(columns));
+        const double *sum = (const double *)(const void *)(base + i * bias_part_bytes(columns));
         for (int64_t c = 0; c < columns; c++) total[c] += sum[c];
     }
-    call_store(call, output, total, columns);
+    call_store(call, 1, total, columns);
 }

@@ -124,6 +124,42 @@ struct simd_pool {
 typedef void simd_dropout(float *y, const float *x, int64_t count, uint64_t key, int64_t ordinal,
                           int64_t block, float rate);
 
+enum { CONV_PIXELS_MOST = 12, CONV_VECTORS_MOST = 4, CONV_COLUMNS = 6 };
+
+/* A tile of a convolution's output: some pixels times some vectors of filters. A pixel's window is
+ * `taps` runs of `run` consecutive floats, at offset[tap] from the pixel's first float. Packed
+ * weights are [taps][run][vectors * width]. */
+struct conv_tile {
+    int vectors;                      /* 1, 2, .. simd->conv->vectors */
+    int pixels;                       /* at most conv->pixels(vectors) */
+    const float *x[CONV_PIXELS_MOST]; /* all set, the last ones repeated beyond `pixels` */
+    const int64_t *offset;
+    int64_t taps, run;
+    const float *w;
+    const float *bias; /* of these filters, or NULL */
+    float *y;          /* pixel p's filters at y + p * filters */
+    int64_t filters;
+    bool relu;
+};
+
+/* A tile of a weight gradient: `columns` consecutive places of the window times some vectors of
+ * filters, summed over pixels and added to dw [.., filters]. */
+struct conv_gradient_tile {
+    int vectors, columns;
+    const float *x; /* of column 0; pixel p reads x + place[p] */
+    const int32_t *place;
+    const float *dy; /* pixel p's filters at dy + p * filters */
+    int64_t pixels, filters;
+    float *dw; /* column j's filters at dw + j * filters */
+};
+
+struct simd_conv {
+    int vectors; /* of filters in the widest tile: 4 or 2 */
+    int (*pixels)(int vectors);
+    void (*tile)(const struct conv_tile *tile);
+    void (*gradient)(const struct conv_gradient_tile *tile);
+};
+
 /* Optimizer updates of one run of parameters; see op.c for the formulas. */
 struct sgd_scalars {
     float rate, decay, momentum, gradient_scale, clip;
@@ -152,6 +188,7 @@ struct simd {
     const struct simd_norm *norm;
     const struct simd_row *row;
     const struct simd_pool *pool;
+    const struct simd_conv *conv;
     const struct simd_optimizer *optimizer;
     simd_dropout *dropout;
 };

@@ -10,6 +10,7 @@ extern const struct simd_reduce SIMD(simd_reduce);
 extern const struct simd_norm SIMD(simd_norm);
 extern const struct simd_row SIMD(simd_row);
 extern const struct simd_pool SIMD(simd_pool);
+extern const struct simd_conv SIMD(simd_conv);
 extern const struct simd_optimizer SIMD(simd_optimizer);
 simd_dropout SIMD(simd_dropout_run);
 
@@ -22,5 +23,6 @@ const struct simd SIMD(simd) = {
     .row = &SIMD(simd_row),
     .pool = &SIMD(simd_pool),
     .dropout = SIMD(simd_dropout_run),
+    .conv = &SIMD(simd_conv),
     .optimizer = &SIMD(simd_optimizer),
 };

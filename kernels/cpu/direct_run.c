@@ -1,0 +1,224 @@
+/* Direct convolutions: packing of weights, the walk over tiles, the join of weight gradients. */
+#include "kernels/cpu/direct.h"
+#include "kernels/cpu/product.h"
+#include "kernels/cpu/rows.h"
+
+#include <string.h>
+
+/* Scratch floats of a chunk: half a small second-level cache; more where the weights are so large
+ * that each pass over them must serve many pixels. */
+enum { SCRATCH_FLOATS = 1 << 15, SCRATCH_FLOATS_LARGE = 1 << 17, WEIGHTS_LARGE = 1 << 18 };
+enum { CHUNK_PIXELS = 4096, GRADIENT_PIXELS = 256, PACK_BLOCK = 64 };
+
+static struct direct *direct_of(const struct op_call *call)
+{
+    return ((const struct product *)call->state)->direct;
+}
+
+static int64_t weight_count(const struct window *w)
+{
+    return w->filters * w->size[0] * w->size[1] * w->channels;
+}
+
+enum code direct_prepare(struct device *device, struct op_call *call, const struct window *window,
+                         struct err *err)
+{
+    bool gradient = call->op == OP_CONV2D_BWD_WEIGHT;
+    struct window own = call->op == OP_CONV2D_BWD_DATA ? direct_data_window(window) : *window;
+    bool large = weight_count(window) >= WEIGHTS_LARGE;
+    struct direct *direct = direct_of(call);
+    TRY(direct_plan(direct, &own, large ? SCRATCH_FLOATS_LARGE : SCRATCH_FLOATS,
+                    gradient ? GRADIENT_PIXELS : CHUNK_PIXELS, err));
+    size_t weights = (size_t)align_128(weight_count(window) * 4);
+    direct->by_filters = gradient && large && own.filters >= 16 * device->threads;
+    size_t copies = gradient && !direct->by_filters ? (size_t)device->threads : 1;
+    direct->packed_bytes = weights * copies;
+    call->workspace_bytes = direct->packed_bytes + (size_t)device->threads * direct->scratch_bytes;
+    call->algorithm = device_simd(device)->name;
+    return OK;
+}
+
+static float *scratch_of(const struct part *part)
+{
+    const struct direct *direct = direct_of(part->call);
+    return (float *)(void *)((char *)part->call->workspace + direct->packed_bytes +
+                             (size_t)part->index * direct->scratch_bytes);
+}
+
+/* Filters are worked on in blocks of `vectors` * width; the rest in narrower ones. */
+static int block_vectors(const struct simd *simd, int64_t filters_left)
+{
+    int vectors = simd->conv->vectors;
+    while (vectors * simd->width > filters_left) vectors /= 2;
+    return vectors;
+}
+
+/* packed [taps * run][block] of filters [k, k + block) from w [K][taps * run] */
+static void pack_forward(float *packed, const float *w, int64_t block, int64_t length)
+{
+    for (int64_t t = 0; t < length; t += PACK_BLOCK) {
+        int64_t end = t + PACK_BLOCK < length ? t + PACK_BLOCK : length;
+        for (int64_t k = 0; k < block; k++)
+            for (int64_t i = t; i < end; i++) packed[i * block + k] = w[k * length + i];
+    }
+}
+
+/* The same for the data gradient: channels [c, c + block) of w [K][R][S][C], cells from the last
+ * to the first. */
+static void pack_flipped(float *packed, const float *w, int64_t block, const struct window *own)
+{
+    int64_t cells = own->size[0] * own->size[1], filters = own->channels, channels = own->filters;
+    for (int64_t cell = 0; cell < cells; cell++)
+        for (int64_t k = 0; k < filters; k++, packed += block)
+            memcpy(packed, w + (k * cells + cells - 1 - cell) * channels,
+                   (size_t)block * sizeof *packed);
+}
+
+static void pack_part(const struct part *part)
+{
+    struct op_call *call = part->call;
+    const struct direct *direct = direct_of(call);
+    const struct simd *simd = device_simd(part->device);
+    int64_t length = direct->taps * direct->run, widest = simd->conv->vectors * simd->width;
+    struct span span = part_span(part, direct->window.filters, widest);
+    const float *w = call->in[1].data;
+    float *packed = call->workspace;
+    for (int64_t k = span.from; k < span.to;) {
+        int64_t block = block_vectors(simd, span.to - k) * simd->width;
+        if (call->op == OP_CONV2D_BWD_DATA)
+            pack_flipped(packed + k * length, w + k, block, &direct->window);
+        else
+            pack_forward(packed + k * length, w + k * length, block, length);
+        k += block;
+    }
+}
+
+/* All pixels of a chunk for one block of filters. */
+static void forward_block(const struct part *part, const float *base, struct span pixels, int64_t k,
+                          struct conv_tile *tile)
+{
+    struct op_call *call = part->call;
+    const struct direct *direct = direct_of(call);
+    const struct simd *simd = device_simd(part->device);
+    int most = simd->conv->pixels(tile->vectors);
+    int64_t count = pixels.to - pixels.from;
+    float *y = (float *)call->out[0].data + pixels.from * tile->filters + k;
+    tile->w = (const float *)call->workspace + k * direct->taps * direct->run;
+    for (int64_t p = 0; p < count; p += most) {
+        tile->pixels = count - p < most ? (int)(count - p) : most;
+        for (int i = 0; i < most; i++)
+            tile->x[i] = base + direct->place[p + (i < tile->pixels ? i : 0)];
+        tile->y = y + p * tile->filters;
+        simd->conv->tile(tile);
+    }
+}
+
+static void forward_part(const struct part *part)
+{
+    struct op_call *call = part->call;
+    const struct direct *direct = direct_of(call);
+    const struct simd *simd = device_simd(part->device);
+    bool forward = call->op == OP_CONV2D;
+    const float *bias = forward ? call_vector(call, 2) : NULL;
+    const float *x = call->in[0].data;
+    int64_t filters = direct->window.filters;
+    struct conv_tile tile = { .offset = direct->offset,
+                              .taps = direct->taps,
+                              .run = direct->run,
+                              .filters = filters,
+                              .relu = forward && call->attr->conv.act == ACT_RELU };
+    struct span span = part_span(part, direct_chunks(direct), 1);
+    for (int64_t chunk = span.from; chunk < span.to; chunk++) {
+        const float *base = direct_fill(direct, chunk, x, scratch_of(part));
+        for (int64_t k = 0; k < filters; k += tile.vectors * simd->width) {
+            tile.vectors = block_vectors(simd, filters - k);
+            tile.bias = bias ? bias + k : NULL;
+            forward_block(part, base, direct_pixels(direct, chunk), k, &tile);
+        }
+    }
+}
+
+/* One chunk's share of dw [taps * run][K], filters [k, k + block). */
+static void gradient_block(const struct part *part, const float *base, struct span pixels,
+                           int64_t k, struct conv_gradient_tile *tile)
+{
+    struct op_call *call = part->call;
+    const struct direct *direct = direct_of(call);
+    const struct simd *simd = device_simd(part->device);
+    size_t own = direct->by_filters ? 0 : direct->packed_bytes / (size_t)part->count;
+    float *dw = (float *)(void *)((char *)call->workspace + (size_t)part->index * own);
+    tile->dy = (const float *)call->in[0].data + pixels.from * tile->filters + k;
+    tile->pixels = pixels.to - pixels.from;
+    for (int64_t tap = 0; tap < direct->taps; tap++)
+        for (int64_t c = 0; c < direct->run; c += tile->columns) {
+            int64_t left = direct->run - c;
+            tile->columns = left < CONV_COLUMNS ? (int)left : CONV_COLUMNS;
+            tile->x = base + direct->offset[tap] + c;
+            tile->dw = dw + (tap * direct->run + c) * tile->filters + k;
+            simd->conv->gradient(tile);
+        }
+}
+
+static void gradient_part(const struct part *part)
+{
+    struct op_call *call = part->call;
+    const struct direct *direct = direct_of(call);
+    const struct simd *simd = device_simd(part->device);
+    int64_t filters = direct->window.filters, length = direct->taps * direct->run;
+    struct span chunks = part_span(part, direct_chunks(direct), 1);
+    struct span own = { 0, filters };
+    size_t copy = direct->packed_bytes / (direct->by_filters ? 1 : (size_t)part->count);
+    float *dw = call->workspace;
+    if (direct->by_filters) {
+        chunks = (struct span){ 0, direct_chunks(direct) };
+        own = part_span(part, filters, simd->conv->vectors * simd->width);
+        for (int64_t i = 0; i < length; i++)
+            memset(dw + i * filters + own.from, 0, (size_t)(own.to - own.from) * sizeof *dw);
+    } else {
+        memset((char *)call->workspace + (size_t)part->index * copy, 0, copy);
+    }
+    struct conv_gradient_tile tile = { .place = direct->place, .filters = filters };
+    for (int64_t chunk = chunks.from; chunk < chunks.to; chunk++) {
+        const float *base = direct_fill(direct, chunk, call->in[1].data, scratch_of(part));
+        for (int64_t k = own.from; k < own.to; k += tile.vectors * simd->width) {
+            tile.vectors = block_vectors(simd, own.to - k);
+            gradient_block(part, base, direct_pixels(direct, chunk), k, &tile);
+        }
+    }
+}
+
+/* dw [K][taps * run] from the parts' [taps * run][K], joined in order of the parts. */
+static void join_part(const struct part *part)
+{
+    struct op_call *call = part->call;
+    const struct direct *direct = direct_of(call);
+    int64_t filters = direct->window.filters, length = direct->taps * direct->run;
+    int64_t copies = direct->by_filters ? 1 : part->count;
+    int64_t step = (int64_t)direct->packed_bytes / copies / 4;
+    const float *sums = call->workspace;
+    float *dw = call->out[0].data;
+    bool add = call->accumulate & 1;
+    struct span span = part_span(part, length, PACK_BLOCK);
+    for (int64_t t = span.from; t < span.to; t += PACK_BLOCK) {
+        int64_t end = t + PACK_BLOCK < span.to ? t + PACK_BLOCK : span.to;
+        for (int64_t k = 0; k < filters; k++)
+            for (int64_t i = t; i < end; i++) {
+                float sum = sums[i * filters + k];
+                for (int64_t j = 1; j < copies; j++) sum += sums[j * step + i * filters + k];
+                dw[k * length + i] = add ? dw[k * length + i] + sum : sum;
+            }
+    }
+}
+
+enum code direct_run(struct device *device, struct op_call *call, struct err *err)
+{
+    (void)err;
+    if (call->op == OP_CONV2D_BWD_WEIGHT) {
+        parts_run(device, call, gradient_part);
+        parts_run(device, call, join_part);
+        return OK;
+    }
+    parts_run(device, call, pack_part);
+    parts_run(device, call, forward_part);
+    return OK;
+}
