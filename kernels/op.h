@@ -168,7 +168,7 @@ union op_attr {
         enum dtype to; /* quantize: I8, symmetric per tensor */
     } quantize;
     struct {
-        const struct segments *segments;
+        const struct segments *segments; /* NULL: the whole arena as one, without decay */
         float momentum, beta1, beta2, eps, weight_decay;
         bool nesterov;
         float decay; /* EMA: ema = decay * ema + (1 - decay) * value */
