@@ -22,7 +22,8 @@ static void replace(struct load *load, struct node *into, const struct node *fro
     const char *before = history(load, into);
     *into = *from;
     into->next = next;
-    /* "set in a, overridden by b" and "set in c" join to one story; both begin with seven letters. */
+    /* "set in a, overridden by b" and "set in c" join to one story; both begin with seven
+     * letters. */
     if (before && from->overrides)
         into->overrides = arena_format(load->arena, "%s, overridden by %s", before,
                                        from->overrides + 7);

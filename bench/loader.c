@@ -1,11 +1,11 @@
-/* Loader against raw pread: rows per second of the same rows in the same order with the same number of
- * threads, in one process, rounds alternating, the best of each side (other work on the machine only
- * slows down); the ratio must be at least 0.9 once blocks are checked.
+/* Loader against raw pread: rows per second of the same rows in the same order with the same number
+ * of threads, in one process, rounds alternating, the best of each side (other work on the machine
+ * only slows down); the ratio must be at least 0.9 once blocks are checked.
  *
- * The raw side knows the order beforehand, reads input rows only and does nothing else: a loop of pread
- * into a buffer of one batch per thread. The loader computes the permutation, fills batches, copies
- * targets and hands over in order. Usage: bench_loader [DATASET] (default: Fashion-MNIST's package, or
- * as many made-up rows). */
+ * The raw side knows the order beforehand, reads input rows only and does nothing else: a loop of
+ * pread into a buffer of one batch per thread. The loader computes the permutation, fills batches,
+ * copies targets and hands over in order. Usage: bench_loader [DATASET] (default: Fashion-MNIST's
+ * package, or as many made-up rows). */
 #include "dataset/loader.h"
 #include "base/clock.h"
 #include "base/fs.h"

@@ -58,8 +58,8 @@ static void make_batch(struct run *run, const struct bench_case *c)
         label[i] = (int32_t)(philox4x32(2, (uint64_t)i, 0).word[0] % (uint32_t)c->classes);
         ordinal[i] = i;
     }
-    run->batch = (struct batch){ .input = run->input, .target = label, .ordinal = ordinal,
-                                 .valid = rows };
+    run->batch =
+        (struct batch){ .input = run->input, .target = label, .ordinal = ordinal, .valid = rows };
 }
 
 static enum code open_run(struct run *run, const struct bench_case *c, const struct setting *how,
@@ -69,15 +69,22 @@ static enum code open_run(struct run *run, const struct bench_case *c, const str
     TRY(document_load(&run->document, &run->arena, c->config, kinds, NULL, &run->problems, err));
     TRY(experiment_read(&run->experiment, &run->arena, &run->document, err));
     double mean = 127.5, deviation = 73.6;
-    struct model_facts facts = { .input_dtype = DTYPE_U8, .input = c->input, .column = "image",
-                                 .classification = true, .outputs = c->classes, .mean = &mean,
-                                 .deviation = &deviation, .constants = 1 };
+    struct model_facts facts = { .input_dtype = DTYPE_U8,
+                                 .input = c->input,
+                                 .column = "image",
+                                 .classification = true,
+                                 .outputs = c->classes,
+                                 .mean = &mean,
+                                 .deviation = &deviation,
+                                 .constants = 1 };
     TRY(model_describe(&run->model, run->experiment.model, &facts, err));
     TRY(device_open(&run->device, "cpu", 0, err));
     TRY(step_params(&run->params, run->model, &run->experiment, &run->device, false, err));
     TRY(params_init(&run->params, 1, err));
     run->augment = run->experiment.augment ? node_json(run->experiment.augment) : NULL;
-    struct step_opts opts = { .model = run->model, .augment = run->augment, .dtype = how->dtype,
+    struct step_opts opts = { .model = run->model,
+                              .augment = run->augment,
+                              .dtype = how->dtype,
                               .experiment = &run->experiment };
     TRY(step_open(&run->step, &run->params, &opts, err));
     make_batch(run, c);
@@ -161,11 +168,14 @@ int main(int argc, char **argv)
     struct setting how = { .seconds = 5 };
     bool chosen = false, failed = false;
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--profile") == 0) how.profile = true;
+        if (strcmp(argv[i], "--profile") == 0)
+            how.profile = true;
         else if (strcmp(argv[i], "--precision") == 0 && i + 1 < argc)
             how.dtype = strcmp(argv[++i], "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
-        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) how.seconds = strtod(argv[++i], NULL);
-        else chosen = true;
+        else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
+            how.seconds = strtod(argv[++i], NULL);
+        else
+            chosen = true;
     }
     for (size_t c = 0; c < CASES; c++) {
         bool wanted = !chosen;

@@ -66,8 +66,8 @@ const struct column *split_column(const struct split *split, const char *name);
 enum code dataset_read(const struct dataset *dataset, const struct column *column, uint64_t row,
                        uint64_t rows, void *out, struct err *err);
 
-/* Reads the rows row[0..count) of a column, in that order, one after the other into `out`. Safe from
- * several threads. Fails like dataset_read. */
+/* Reads the rows row[0..count) of a column, in that order, one after the other into `out`. Safe
+ * from several threads. Fails like dataset_read. */
 enum code dataset_gather(const struct dataset *dataset, const struct column *column,
                          const int64_t *row, int64_t count, void *out, struct err *err);
 

@@ -1,9 +1,9 @@
 /* The loader: prefetch threads fill a ring of batches, one consumer takes them in order.
  *
- * A batch has a sequence number (epoch x batches + index) and belongs into slot number % slots, so the
- * order of delivery depends on nothing that threads do. A thread takes the next number under the lock
- * and fills its slot without it. The consumer holds one slot until its next call. A failed batch keeps
- * its error, which comes out when its turn has come, and again until loader_seek. */
+ * A batch has a sequence number (epoch x batches + index) and belongs into slot number % slots, so
+ * the order of delivery depends on nothing that threads do. A thread takes the next number under
+ * the lock and fills its slot without it. The consumer holds one slot until its next call. A failed
+ * batch keeps its error, which comes out when its turn has come, and again until loader_seek. */
 #include "dataset/loader.h"
 
 #include "base/rng.h"
@@ -15,7 +15,8 @@
 
 enum { DEPTH_DEFAULT = 4, ALIGN = 128, THREADS_LIMIT = 256, DEPTH_LIMIT = 4096 };
 
-/* Targets up to this size are read once, at open: a pread of four bytes costs as much as one of a row. */
+/* Targets up to this size are read once, at open: a pread of four bytes costs as much as one of a
+ * row. */
 static const uint64_t target_limit = (uint64_t)64 << 20;
 
 struct slot {

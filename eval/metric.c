@@ -126,11 +126,12 @@ static enum code classified(const struct metric *metric, double *value, const fl
 {
     void *memory = NULL;
     size_t columns = metric->corpus ? (size_t)n * 8 : 0;
-    TRY(block_alloc(&memory, columns + metric_scratch(k) * sizeof(double), "metric columns", err));
+    enum code code = block_alloc(&memory, columns + metric_scratch(k) * sizeof(double),
+                                 "metric columns", err);
+    if (code) goto out;
     double *scratch = memory;
     int32_t *prediction = (int32_t *)(scratch + metric_scratch(k));
     float *confidence = (float *)(prediction + n);
-    enum code code = OK;
     bool finite = true;
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {

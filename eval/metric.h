@@ -1,9 +1,9 @@
 /* The table of metrics: one row says what a metric is and how to compute it.
  *
- * Suites, gates, reports, the trainer's validation, help and tests loop over this table. The kind of
- * statistic decides which method may bound a metric (eval/method.h). Per-example metrics are a
- * function of one row's outputs and label; corpus metrics a function of many rows' outcomes, with or
- * without a list of picks, so that a resample costs no copies. Sums are f64 in index order.
+ * Suites, gates, reports, the trainer's validation, help and tests loop over this table. The kind
+ * of statistic decides which method may bound a metric (eval/method.h). Per-example metrics are a
+ * function of one row's outputs and label; corpus metrics a function of many rows' outcomes, with
+ * or without a list of picks, so that a resample costs no copies. Sums are f64 in index order.
  *
  * A row with an output that is not finite has no prediction (-1) and NaN for every score: nothing
  * is ever repaired here, so the gate sees it and fails. */
@@ -78,7 +78,8 @@ const char *metric_names(struct arena *arena, enum task task);
 const char *statistic_text(enum statistic statistic);
 
 /* What is derived from one row of logits: prediction (the first of the largest), its probability
- * and the label's (NaN for label -1), in f64 by base/math. false, and -1 and NaN, when an output is not finite. */
+ * and the label's (NaN for label -1), in f64 by base/math. false, and -1 and NaN, when an output is
+ * not finite. */
 struct guess {
     int32_t prediction;
     double label_probability, confidence, log_sum;

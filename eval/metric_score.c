@@ -1,8 +1,8 @@
 /* Scores of one row, and metrics of many rows together.
  *
  * Definitions agree with scikit-learn's where it has them (accuracy_score, top_k_accuracy_score up
- * to ties, log_loss, f1_score with average="macro", mean_squared_error, mean_absolute_error); ECE is
- * that of Guo et al., "On calibration of modern neural networks" (ICML 2017). */
+ * to ties, log_loss, f1_score with average="macro", mean_squared_error, mean_absolute_error); ECE
+ * is that of Guo et al., "On calibration of modern neural networks" (ICML 2017). */
 #include "eval/metric_score.h"
 
 #include "base/math.h"

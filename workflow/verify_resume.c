@@ -23,7 +23,8 @@ struct drill {
     int64_t compared;
 };
 
-/* Runs one `pawl train`; kill_at 0: to its end. `every` is the distance of checkpoints, 0: as written. */
+/* Runs one `pawl train`; kill_at 0: to its end. `every` is the distance of checkpoints, 0: as
+ * written. */
 static enum code run_train(struct drill *drill, const char *run, int64_t kill_at, int64_t every,
                            int *status, struct err *err)
 {

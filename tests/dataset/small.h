@@ -1,5 +1,5 @@
-/* A small imported dataset for tests: `rows` training images of HEIGHT x WIDTH bytes, each pixel a known
- * function of row and place, `validate` of them split off; label = row % 10. */
+/* A small imported dataset for tests: `rows` training images of HEIGHT x WIDTH bytes, each pixel a
+ * known function of row and place, `validate` of them split off; label = row % 10. */
 #ifndef PAWL_TESTS_DATASET_SMALL_H
 #define PAWL_TESTS_DATASET_SMALL_H
 
@@ -44,7 +44,7 @@ static inline void small_make(struct small *small, uint32_t rows, uint64_t valid
 {
     char images[128], labels[128];
     struct err err = { 0 };
-    strcpy(small->dir, "/tmp/pawl-test-XXXXXX");
+    snprintf(small->dir, sizeof small->dir, "/tmp/pawl-test-XXXXXX");
     cr_assert(mkdtemp(small->dir));
     snprintf(small->path, sizeof small->path, "%s/small.h5", small->dir);
     snprintf(images, sizeof images, "%s/train-images-idx3-ubyte", small->dir);

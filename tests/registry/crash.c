@@ -1,5 +1,5 @@
-/* Races of processes, failing calls and sudden ends: nothing acknowledged is lost, nothing half made
- * is visible, and doing it again works. */
+/* Races of processes, failing calls and sudden ends: nothing acknowledged is lost, nothing half
+ * made is visible, and doing it again works. */
 #include "registry/bundle.h"
 #include "tests/registry/shared_faults.h"
 #include "tests/registry/shared_support.h"

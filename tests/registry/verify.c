@@ -1,4 +1,5 @@
-/* registry_verify and deploy: damage is noticed wherever it is, and harmless things are only notes. */
+/* registry_verify and deploy: damage is noticed wherever it is, and harmless things are only
+ * notes. */
 #include "registry/bundle.h"
 #include "tests/registry/shared_support.h"
 
@@ -65,7 +66,8 @@ Test(verify, a_sound_registry_has_neither_problems_nor_notes)
     cr_expect_eq(notes, 0);
     MUST(registry_verify(s.path, &result, NULL, &s.err));
     cr_expect_eq(json_integer_value(json_object_get(result, "entries")), 9);
-    /* per version: manifest, config, weights, sample; shared: model.json, profile; reports: 2 each */
+    /* per version: manifest, config, weights, sample; shared: model.json, profile; reports: 2
+     * each */
     cr_expect_eq(json_integer_value(json_object_get(result, "content")), 3 * 4 + 2 + 3 * 2);
     json_decref(result);
     struct verify_opts expect = { .seq = 9, .digest = s.registry.state.head.digest };
@@ -256,7 +258,8 @@ Test(deploy, puts_a_probed_bundle_in_place_and_is_idempotent)
     support_close(&s);
 }
 
-/* A version whose golden outputs its weights do not give: built by hand from the parts of another. */
+/* A version whose golden outputs its weights do not give: built by hand from the parts of
+ * another. */
 static void add_broken(struct support *support, struct digest *digest)
 {
     struct oci_version files, other;

@@ -1,5 +1,6 @@
-/* The loader under the thread sanitizer: many threads, seeks in between, several loaders on one dataset
- * whose blocks are verified by whoever comes first. A plain program: the sanitizer cannot run Criterion.
+/* The loader under the thread sanitizer: many threads, seeks in between, several loaders on one
+ * dataset whose blocks are verified by whoever comes first. A plain program: the sanitizer cannot
+ * run Criterion.
  */
 #include "dataset/loader.h"
 #include "base/fs.h"
