@@ -3,4 +3,4 @@
 
 #include "trainer/experiment.h"
 
-const struct kind *const document_kinds[] = { &experiment_kind, NULL };
+const struct kind *const document_kinds[] = { &experiment_kind, &part_kind, NULL };

@@ -81,7 +81,7 @@ static enum code run_rows(struct validator *v, struct err *err)
     return OK;
 }
 
-enum code validator_run(struct validator *validator, json_t **metrics, struct err *err)
+enum code validator_run(struct validator *validator, json_t **found, struct err *err)
 {
     static const char *const of_classes[] = { "accuracy", "log_loss", NULL };
     static const char *const of_numbers[] = { "mse", "mae", NULL };
@@ -101,6 +101,6 @@ enum code validator_run(struct validator *validator, json_t **metrics, struct er
         if (i == (validator->classification ? 1 : 0))
             json_object_set_new(values, "loss", json_real(value));
     }
-    *metrics = values;
+    *found = values;
     return OK;
 }

@@ -7,11 +7,13 @@
 #include "trainer/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { MANIFEST_LIMIT = 64 << 20, MOST_ARGS = 256 };
 
@@ -49,8 +51,12 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     }
     args[count] = NULL;
     pid_t pid;
-    int failed = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, (char *const *)(uintptr_t)args,
+    posix_spawn_file_actions_t quiet; /* what the drills print is not what the user asked for */
+    posix_spawn_file_actions_init(&quiet);
+    posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    int failed = posix_spawn(&pid, "/proc/self/exe", &quiet, NULL, (char *const *)(uintptr_t)args,
                              opts->environment);
+    posix_spawn_file_actions_destroy(&quiet);
     if (failed) return err_errno(err, IO, failed, "cannot start `pawl train`");
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return err_errno(err, IO, errno, "cannot wait for `pawl train`");
