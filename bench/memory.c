@@ -60,10 +60,16 @@ static enum code measure(const struct experiment *experiment, int64_t steps, str
     uint64_t allocations = memory_allocations();
     size_t heap = mallinfo2().uordblks;
     if (!code) code = run_steps(&trainer, steps, err);
+    uint64_t made = memory_allocations() - allocations;
+    int64_t grown = (int64_t)mallinfo2().uordblks - (int64_t)heap;
+    json_t *metrics = NULL; /* a validation touches the rest of what the plan counts */
+    if (!code && trainer.validates) code = validator_run(&trainer.validator, &metrics, err);
+    json_decref(metrics);
     if (!code) {
         double took = resident() - before, expected = planned - snapshot;
-        printf("planned %.1f MiB (without the checkpoint's snapshot), resident %.1f MiB, ratio %.3f\n",
-               expected / (1 << 20), took / (1 << 20), took / expected);
+        printf(
+            "planned %.1f MiB (without the checkpoint's snapshot), resident %.1f MiB, ratio %.3f\n",
+            expected / (1 << 20), took / (1 << 20), took / expected);
         printf("%lld steps: %llu allocations of our own, heap in use grew by %lld bytes\n",
                (long long)steps, (unsigned long long)(memory_allocations() - allocations),
                (long long)mallinfo2().uordblks - (long long)heap);
