@@ -71,8 +71,7 @@ static enum code measure(const struct experiment *experiment, int64_t steps, str
             "planned %.1f MiB (without the checkpoint's snapshot), resident %.1f MiB, ratio %.3f\n",
             expected / (1 << 20), took / (1 << 20), took / expected);
         printf("%lld steps: %llu allocations of our own, heap in use grew by %lld bytes\n",
-               (long long)steps, (unsigned long long)(memory_allocations() - allocations),
-               (long long)mallinfo2().uordblks - (long long)heap);
+               (long long)steps, (unsigned long long)made, (long long)grown);
     }
     trainer_release(&trainer);
     return code;
