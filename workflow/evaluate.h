@@ -26,7 +26,8 @@ struct evaluated {
     char verdict[16];           /* "pass", "fail", "inconclusive" */
     struct digest report_digest, suite_digest, model_digest;
     bool sealed, reused;
-    json_t *summary;            /* verdict/1, for printing; the caller decrefs */
+    json_t *report_json;        /* report/1 */
+    struct str markdown;        /* the report for people */
 };
 
 /* Evaluates, writes the report and, for a version, records it. The result is OK, GATE_FAILED or
@@ -34,5 +35,6 @@ struct evaluated {
  * `problems` for the suite, NOT_FOUND, DAMAGED, REFUSED, ... */
 enum code evaluate(struct evaluated *evaluated, const struct evaluate_request *request,
                    struct problems *problems, struct err *err);
+void evaluated_release(struct evaluated *evaluated);
 
 #endif

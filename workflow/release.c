@@ -96,7 +96,7 @@ static enum code step_eval(struct chain *c, struct err *err)
                arena_format(&c->arena, "%s, %s/report.html", evaluated.verdict, evaluated.report),
                &evaluated.report_digest);
     }
-    json_decref(evaluated.summary);
+    evaluated_release(&evaluated);
     return code;
 }
 
