@@ -42,7 +42,8 @@ static void expect_sound(struct support *support, const char *when)
 }
 
 /* Runs a command of the helper program in the background. */
-static FILE *start(struct support *support, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static FILE *start(struct support *support,
+                                                         const char *format, ...)
 {
     char args[256];
     va_list list;

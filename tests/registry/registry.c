@@ -120,15 +120,10 @@ Test(registry, add_stores_exactly_the_checkpoints_model_and_knows_it_again)
 
 Test(registry, illegal_names_are_refused)
 {
-    static const char *const models[] = { "",
-                                          "Fashion",
-                                          "-x",
-                                          ".hidden",
-                                          "a/b",
-                                          "a@b",
-                                          "../up",
-                                          "0123456789012345678901234567890123456789012345678901234"
-                                          "5678901234" };
+    static const char long_name[] = "a-name-of-65-characters-"
+                                    "89012345678901234567890123456789012345678";
+    static const char *const models[] = { "",    "Fashion", "-x",    ".hidden",
+                                          "a/b", "a@b",     "../up", long_name };
     static const char *const channels[] = { "7", "7up", "v7", "v7-bundle", "Prod", "" };
     struct support s;
     struct added added;
