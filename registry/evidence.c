@@ -94,12 +94,30 @@ static enum code store_report(const struct registry *registry, struct recording 
     return code;
 }
 
+/* A seal that a report names must be one, and of the same suite. */
+static enum code check_seal(const struct registry *registry, const struct report_opts *opts,
+                            struct err *err)
+{
+    struct entry entry;
+    struct digest suite;
+    if (!opts->seal) return OK;
+    enum code code = journal_read(&registry->journal, &entry, opts->seal, err);
+    if (code && code != NOT_FOUND) return code;
+    bool seals = !code && entry.kind == ENTRY_SEAL && entry_digest(&entry, &suite, "suite") &&
+                 digest_equal(&suite, &opts->suite);
+    if (!code) entry_release(&entry);
+    if (seals) return OK;
+    return err_set(err, DAMAGED, "report '%s' names entry %lld, which does not seal its suite",
+                   opts->dir, (long long)opts->seal);
+}
+
 enum code registry_record_report(struct registry *registry, int64_t *seq,
                                  const struct report_opts *opts, struct err *err)
 {
     struct recording recording = { .opts = opts };
     int64_t made;
     TRY(check_verdict(opts->verdict, err));
+    TRY(check_seal(registry, opts, err));
     TRY(store_report(registry, &recording, err));
     TRY(registry_commit(registry, decide_report, &recording, &made, err));
     if (seq) *seq = made ? made : recording.known;

@@ -42,7 +42,8 @@ static void expect_sound(struct support *support, const char *when)
 }
 
 /* Runs a command of the helper program in the background. */
-static FILE *start(struct support *support, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static FILE *start(struct support *support,
+                                                         const char *format, ...)
 {
     char args[256];
     va_list list;
@@ -226,6 +227,31 @@ Test(faults, whatever_call_fails_nothing_acknowledged_is_lost_and_again_works, .
     copy_of(s.path, path_join(&s.arena, s.dir, "pristine"));
     for (int i = 0; i < OPERATIONS; i++) fail_every_call(&s, i, FAULT_ONCE);
     for (int i = 0; i < OPERATIONS; i++) fail_every_call(&s, i, FAULT_FOR_GOOD);
+    support_close(&s);
+}
+
+Test(faults, an_interrupted_init_is_completed_by_the_next)
+{
+    static const enum fault faults[] = { FAULT_ONCE, FAULT_FOR_GOOD };
+    struct support s;
+    begin(&s);
+    for (size_t i = 0; i < 2; i++) {
+        int n = 0, calls;
+        do {
+            struct registry made;
+            const char *dir = arena_format(&s.arena, "%s/init-%zu-%d", s.dir, i, n);
+            faults_begin(faults[i], ++n);
+            enum code code = registry_init(dir, "x", "", &s.err);
+            calls = faults_end();
+            fs_calls.fsync = support_no_fsync;
+            enum code again = registry_init(dir, "x", "", &s.err);
+            cr_expect(again == OK || again == CONFLICT, "call %d: %s", n, s.err.message);
+            cr_expect(again == CONFLICT || code, "call %d", n);
+            MUST(registry_open(&made, dir, &s.err));
+            registry_close(&made);
+        } while (n <= calls && n < 500);
+        cr_expect_gt(n, 30, "%d calls", n);
+    }
     support_close(&s);
 }
 

@@ -63,6 +63,48 @@ Test(registry, is_made_by_init_alone_and_only_where_nothing_is)
     support_close(&s);
 }
 
+static int link_that_lies(const char *from, const char *to)
+{
+    (void)from;
+    (void)to;
+    return 0;
+}
+
+Test(registry, is_refused_on_a_mount_whose_links_lie)
+{
+    struct support s;
+    begin(&s);
+    const char *dir = path_join(&s.arena, s.dir, "second");
+    fs_calls.link = link_that_lies;
+    cr_expect_eq(registry_init(dir, "x", "", &s.err), HOPELESS);
+    fs_calls.link = fs_calls_real.link;
+    cr_expect_not(fs_exists(path_join(&s.arena, dir, "registry.json")));
+    MUST(registry_init(dir, "x", "", &s.err));
+    support_close(&s);
+}
+
+/* A registry with rules that this version cannot apply can be read and not changed. */
+Test(registry, with_a_policy_is_closed_and_refuses_changes)
+{
+    struct support s;
+    struct moved moved;
+    struct resolved resolved;
+    begin(&s);
+    fill(&s, 1);
+    struct draft draft = { .kind = ENTRY_POLICY, .actor = "newer pawl" };
+    char text[DIGEST_TEXT];
+    struct bytes bytes;
+    draft.body = json_pack("{ss}", "policy", digest_text(&s.registry.id, text));
+    MUST(entry_render(&s.arena, &bytes, &draft, 4, &s.registry.state.head.digest, &s.err));
+    draft_release(&draft);
+    MUST(fs_publish(journal_path(&s.arena, &s.registry.journal, 4), bytes.at, bytes.len, &s.err));
+    cr_expect_eq(support_promote(&s.registry, &moved, "fashion", 1, "production", &s.err), REFUSED);
+    SAYS("'policy' entry");
+    cr_expect_not(s.registry.open);
+    MUST(registry_resolve(&s.registry, &resolved, "fashion@1", &s.err));
+    support_close(&s);
+}
+
 Test(registry, add_stores_exactly_the_checkpoints_model_and_knows_it_again)
 {
     struct support s;
@@ -120,15 +162,10 @@ Test(registry, add_stores_exactly_the_checkpoints_model_and_knows_it_again)
 
 Test(registry, illegal_names_are_refused)
 {
-    static const char *const models[] = { "",
-                                          "Fashion",
-                                          "-x",
-                                          ".hidden",
-                                          "a/b",
-                                          "a@b",
-                                          "../up",
-                                          "0123456789012345678901234567890123456789012345678901234"
-                                          "5678901234" };
+    static const char long_name[] = "a-name-of-65-characters-"
+                                    "89012345678901234567890123456789012345678";
+    static const char *const models[] = { "",    "Fashion", "-x",    ".hidden",
+                                          "a/b", "a@b",     "../up", long_name };
     static const char *const channels[] = { "7", "7up", "v7", "v7-bundle", "Prod", "" };
     struct support s;
     struct added added;
@@ -209,6 +246,10 @@ Test(report, about_another_model_is_damaged_and_twice_is_once)
     opts.model_digest = s.registry.state.models[0].versions[0].model_digest;
     cr_expect_eq(registry_record_report(&s.registry, NULL, &opts, &s.err), DAMAGED);
     SAYS("is about model");
+    opts.model_digest = s.registry.state.models[0].versions[1].model_digest;
+    opts.seal = 2; /* registered fashion@1 */
+    cr_expect_eq(registry_record_report(&s.registry, NULL, &opts, &s.err), DAMAGED);
+    SAYS("does not seal its suite");
     opts.verdict = "splendid";
     cr_expect_eq(registry_record_report(&s.registry, NULL, &opts, &s.err), DAMAGED);
     support_close(&s);

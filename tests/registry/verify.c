@@ -233,6 +233,10 @@ Test(deploy, puts_a_probed_bundle_in_place_and_is_idempotent)
     cr_expect_eq(json_integer_value(json_object_get(json_object_get(status, "current"), "number")),
                  2);
     json_decref(status);
+    const char *taken = path_join(&s.arena, s.dir, "taken");
+    MUST(fs_mkdirs(taken, &s.err));
+    MUST(fs_publish(path_join(&s.arena, taken, "current"), "x", 1, &s.err));
+    cr_expect_eq(registry_deploy(&s.registry, &deployed, "fashion@1", taken, NULL, &s.err), USAGE);
     /* the last three stay */
     struct added added;
     for (int seed = 10; seed < 14; seed++) {
