@@ -39,12 +39,12 @@ static enum code import(const struct place *place, struct import_opts opts, stru
 
 Test(csv, quotes_line_ends_and_marks_are_read_as_rfc4180_has_them)
 {
-    static const char *const texts[] = {
-        "a,kind,b\n1,x,2\n3,\"y, \"\"z\"\"\nend\",-4e1\n5,x,.5\n",
-        "a,kind,b\r\n1,x,2\r\n3,\"y, \"\"z\"\"\nend\",-4e1\r\n5,x,.5",
-        "\xEF\xBB\xBF\"a\",\"kind\",\"b\"\n\"1\",\"x\",\"2\"\n 3 ,\"y, "
-        "\"\"z\"\"\nend\",-40\n5,x,+0.5\n\n\n",
-    };
+    static const char unix_text[] = "a,kind,b\n1,x,2\n3,\"y, \"\"z\"\"\nend\",-4e1\n5,x,.5\n";
+    static const char dos_text[] = "a,kind,b\r\n1,x,2\r\n3,\"y, \"\"z\"\"\nend\",-4e1\r\n5,x,.5";
+    static const char marked_text[] = "\xEF\xBB\xBF\"a\",\"kind\",\"b\"\n\"1\",\"x\",\"2\"\n"
+                                      " 3 ,\"y, \"\"z\"\"\nend\",-40\n5,x,+0.5\n\n\n";
+    static const char *const texts[] = { unix_text, dos_text, marked_text };
+
     static const float wanted[3][2] = { { 1, 2 }, { 3, -40 }, { 5, 0.5F } };
     static const int32_t labels[] = { 0, 1, 0 };
     for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) {
