@@ -119,6 +119,7 @@ static int open_identifiers(void)
                                         H5I_DATASET, H5I_ATTR,  H5I_VFL,      H5I_GENPROP_LST };
     int total = 0;
     H5open();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         hsize_t count = 0;
         H5Inmembers(types[i], &count);
