@@ -29,10 +29,11 @@ enum code json_read(json_t **json, const char *path, size_t limit, const char *k
 
     const char *got = json_string_value(json_object_get(*json, "pawl"));
     if (got && strcmp(got, kind) == 0) return OK;
+    err_set(err, DAMAGED, "cannot read '%s': it is %s, not a %s document", path,
+            got ? got : "of no pawl kind", kind); /* `got` goes with the document */
     json_decref(*json);
     *json = NULL;
-    return err_set(err, DAMAGED, "cannot read '%s': it is %s, not a %s document", path,
-                   got ? got : "of no pawl kind", kind);
+    return DAMAGED;
 }
 
 static char *dump(struct arena *arena, const json_t *json, size_t *len, size_t flags)

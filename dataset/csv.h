@@ -23,8 +23,8 @@ struct csv_field {
     bool last;        /* of its record */
 };
 
-/* Begins with `len` bytes at `text`, behind which one more byte must be writable. A byte-order mark is
- * skipped. DAMAGED when the text holds a zero byte. */
+/* Begins with `len` bytes at `text`, behind which one more byte must be writable. A byte-order mark
+ * is skipped. DAMAGED when the text holds a zero byte. */
 enum code csv_begin(struct csv *csv, const char *path, char *text, size_t len, struct err *err);
 
 /* Whether nothing but line ends is left. */

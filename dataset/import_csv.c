@@ -1,7 +1,7 @@
-/* The CSV importer: a header line, then one row per record; every column but the target is a number.
+/* The CSV importer: a header line, then one row per record; all columns but the target are numbers.
  *
- * The text is read whole and its fields stay where they are; numbers go into one block of f32 that is
- * sized by the number of line ends, an upper bound of the rows. */
+ * The text is read whole and its fields stay where they are; numbers go into one block of f32 that
+ * is sized by the number of line ends, an upper bound of the rows. */
 #include "base/fs.h"
 #include "dataset/build.h"
 #include "dataset/csv.h"
@@ -172,7 +172,7 @@ static bool is_missing(const char *text)
     return false;
 }
 
-/* A decimal number with nothing but blanks round it; strtod alone would take hexadecimal and words. */
+/* A decimal number and blanks; strtod alone would take hexadecimal digits and words too. */
 static bool parse_number(double *value, const char *text)
 {
     char *end;

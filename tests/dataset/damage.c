@@ -1,5 +1,6 @@
-/* Damage: a flipped byte anywhere, a cut anywhere, in the file or its manifest, is noticed before use
- * and named; a remembered check is trusted only while nothing changed; failing calls leave old or new. */
+/* Damage: a flipped byte anywhere, a cut anywhere, in the file or its manifest, is noticed before
+ * use and named; a remembered check is trusted only while nothing changed; failing calls leave old
+ * or new. */
 #include "dataset/blocks.h"
 #include "tests/dataset/small.h"
 

@@ -199,7 +199,7 @@ Test(idx, the_real_fashion_mnist_has_its_known_moments)
     place_release(&place);
 }
 
-/* A change to one of four good files, and what must be said of it. `bytes` NULL: the file is removed. */
+/* A change to one of four good files, and what must be said of it. */
 struct refusal {
     const char *name;
     int file;      /* 0 images, 1 labels, 2 test images, 3 test labels */
@@ -229,74 +229,73 @@ static void spoil(const struct refusal *row, const char *path)
     arena_release(&arena);
 }
 
+static const struct refusal refusals[] = {
+    { "foreign magic", .file = 0, .at = 2, .value = 0x0D, .code = DAMAGED,
+      .message = "cannot import '%s': magic number 0x00000d03 at byte 0, expected 0x00000803 for "
+                 "training images" },
+    { "labels where images should be", .file = 1, .at = 3, .value = 3, .code = DAMAGED,
+      .message = "cannot import '%s': magic number 0x00000803 at byte 0, expected 0x00000801 for "
+                 "training labels" },
+    { "cut in the magic", .file = 0, .cut = 3, .at = -1, .code = DAMAGED,
+      .message = "cannot import '%s': it ends in its header at byte 3" },
+    { "cut in the header", .file = 0, .cut = 9, .at = -1, .code = DAMAGED,
+      .message = "cannot import '%s': it ends in its header at byte 9" },
+    { "cut in a row", .file = 0, .cut = 16 + 5 * H * W + 2, .at = -1, .code = DAMAGED,
+      .message = "cannot import '%s': it ends at byte 48 (row 5), expected 136 bytes" },
+    { "cut by one byte", .file = 3, .cut = -1, .at = -1, .code = DAMAGED,
+      .message = "cannot import '%s': it ends at byte 14 (row 6), expected 15 bytes" },
+    { "a row too many", .file = 1, .at = -1, .append = 1, .code = DAMAGED,
+      .message = "cannot import '%s': more than the 28 bytes of its header" },
+    { "a claim of 2^24 rows", .file = 0, .at = 4, .value = 1, .code = DAMAGED,
+      .message = "cannot import '%s': it ends at byte 136 (row 20), expected 100663432 bytes" },
+    { "no rows", .file = 3, .at = 7, .value = 0, .code = DAMAGED,
+      .message = "cannot import '%s': dimension 0 at byte 4 is 0" },
+    { "label out of range", .file = 1, .at = 8 + 7, .value = 10, .code = DAMAGED,
+      .message = "cannot import '%s': label 10 in row 7 (byte 15), but 10 classes" },
+    { "truncated gzip", .file = 1, .cut = -9, .at = -1, .gzip = 1, .code = DAMAGED,
+      .message = "cannot read '%s': the gzip data is cut short at byte " },
+    { "damaged gzip", .file = 0, .at = 40, .value = 0x55, .gzip = 1, .code = DAMAGED,
+      .message = "cannot read '%s': the gzip data is damaged at byte " },
+    { "something behind the gzip data", .file = 1, .at = -1, .append = 4, .gzip = 1,
+      .code = DAMAGED, .message = "cannot read '%s': the gzip data is damaged at byte " },
+    { "no training labels", .file = 1, .at = -1, .remove = true, .code = USAGE,
+      .message = "the training labels are missing" },
+    { "no test images", .file = 2, .at = -1, .remove = true, .code = USAGE,
+      .message = "the test images are missing" },
+    { "everything to validate", .file = 0, .at = -1, .validate = TRAIN, .code = USAGE,
+      .message = "cannot take 20 rows for 'validate': only 20 are left of 20" },
+    { "a test split of its own", .file = 0, .at = -1, .test = 1, .code = USAGE,
+      .message = "cannot take a test split out of IDX files: they bring their own" },
+};
+
 Test(idx, refusals_name_the_file_and_the_place)
 {
-    static const struct refusal rows[] = {
-        { "foreign magic", .file = 0, .at = 2, .value = 0x0D, .code = DAMAGED,
-          .message =
-              "cannot import '%s': magic number 0x00000d03 at byte 0, expected 0x00000803 for "
-              "training images" },
-        { "labels where images should be", .file = 1, .at = 3, .value = 3, .code = DAMAGED,
-          .message =
-              "cannot import '%s': magic number 0x00000803 at byte 0, expected 0x00000801 for "
-              "training labels" },
-        { "cut in the magic", .file = 0, .cut = 3, .at = -1, .code = DAMAGED,
-          .message = "cannot import '%s': it ends in its header at byte 3" },
-        { "cut in the header", .file = 0, .cut = 9, .at = -1, .code = DAMAGED,
-          .message = "cannot import '%s': it ends in its header at byte 9" },
-        { "cut in a row", .file = 0, .cut = 16 + 5 * H * W + 2, .at = -1, .code = DAMAGED,
-          .message = "cannot import '%s': it ends at byte 48 (row 5), expected 136 bytes" },
-        { "cut by one byte", .file = 3, .cut = -1, .at = -1, .code = DAMAGED,
-          .message = "cannot import '%s': it ends at byte 14 (row 6), expected 15 bytes" },
-        { "a row too many", .file = 1, .at = -1, .append = 1, .code = DAMAGED,
-          .message = "cannot import '%s': more than the 28 bytes of its header" },
-        { "a claim of 2^24 rows", .file = 0, .at = 4, .value = 1, .code = DAMAGED,
-          .message = "cannot import '%s': it ends at byte 136 (row 20), expected 100663432 bytes" },
-        { "no rows", .file = 3, .at = 7, .value = 0, .code = DAMAGED,
-          .message = "cannot import '%s': dimension 0 at byte 4 is 0" },
-        { "label out of range", .file = 1, .at = 8 + 7, .value = 10, .code = DAMAGED,
-          .message = "cannot import '%s': label 10 in row 7 (byte 15), but 10 classes" },
-        { "truncated gzip", .file = 1, .cut = -9, .at = -1, .gzip = 1, .code = DAMAGED,
-          .message = "cannot read '%s': the gzip data is cut short at byte " },
-        { "damaged gzip", .file = 0, .at = 40, .value = 0x55, .gzip = 1, .code = DAMAGED,
-          .message = "cannot read '%s': the gzip data is damaged at byte " },
-        { "something behind the gzip data", .file = 1, .at = -1, .append = 4, .gzip = 1,
-          .code = DAMAGED, .message = "cannot read '%s': the gzip data is damaged at byte " },
-        { "no training labels", .file = 1, .at = -1, .remove = true, .code = USAGE,
-          .message = "the training labels are missing" },
-        { "no test images", .file = 2, .at = -1, .remove = true, .code = USAGE,
-          .message = "the test images are missing" },
-        { "everything to validate", .file = 0, .at = -1, .validate = TRAIN, .code = USAGE,
-          .message = "cannot take 20 rows for 'validate': only 20 are left of 20" },
-        { "a test split of its own", .file = 0, .at = -1, .test = 1, .code = USAGE,
-          .message = "cannot take a test split out of IDX files: they bring their own" },
-    };
-    for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+    for (size_t r = 0; r < sizeof refusals / sizeof *refusals; r++) {
         struct place place;
         struct err err = { 0 };
         struct arena arena = { 0 };
         place_init(&place);
         put_good(&place);
         const char *paths[] = { place.images, place.labels, place.test_images, place.test_labels };
-        const char *path = paths[rows[r].file];
-        if (rows[r].gzip) {
+        const char *path = paths[refusals[r].file];
+        if (refusals[r].gzip) {
             compress_file(path);
             path = arena_format(&arena, "%s.gz", path);
         }
-        spoil(&rows[r], path);
+        spoil(&refusals[r], path);
         const char *sources[] = { place.dir };
         struct import_opts opts = { .sources = sources,
                                     .count = 1,
                                     .out = place.out,
-                                    .validate = rows[r].validate,
-                                    .test = rows[r].test };
-        cr_expect_eq(import_idx(&opts, &err), rows[r].code, "%s", rows[r].name);
-        const char *mark = strstr(rows[r].message, "%s"), *wanted = rows[r].message;
+                                    .validate = refusals[r].validate,
+                                    .test = refusals[r].test };
+        cr_expect_eq(import_idx(&opts, &err), refusals[r].code, "%s", refusals[r].name);
+        const char *mark = strstr(refusals[r].message, "%s"), *wanted = refusals[r].message;
         if (mark)
             wanted = arena_format(&arena, "%.*s%s%s", (int)(mark - wanted), wanted, path, mark + 2);
-        cr_expect(strstr(err.message, wanted), "%s: '%s' instead of '%s'", rows[r].name,
+        cr_expect(strstr(err.message, wanted), "%s: '%s' instead of '%s'", refusals[r].name,
                   err.message, wanted);
-        cr_expect_not(fs_exists(place.out), "%s leaves a file", rows[r].name);
+        cr_expect_not(fs_exists(place.out), "%s leaves a file", refusals[r].name);
         arena_release(&arena);
         place_release(&place);
     }

@@ -2,8 +2,7 @@
  *
  * The forward pass keeps the position of each maximum (u8), so the backward passes know where a
  * gradient goes without comparing again; what ReLU cut off is decided anew from the same
- * expression. Channels outside, pixels inside: constants stay in registers. The last channels that
- * fill no vector go through the same code on a padded copy. */
+ * expression. The last channels that fill no vector go through the same code on a padded copy. */
 #include "kernels/cpu/simd/simd.h"
 #include "kernels/cpu/simd/vector.h"
 
@@ -14,10 +13,6 @@ enum { LANES = VECTOR_FLOATS };
 void SIMD(norm_pool)(const struct norm_row *row, bool relu);
 void SIMD(norm_pool_sums)(double *dbeta, double *dgamma, const struct norm_row *row, bool relu);
 void SIMD(norm_pool_backward)(const struct norm_row *row, bool relu);
-
-struct channel_vectors {
-    vec mean, scale, beta, rstd, dy_mean, slope;
-};
 
 /* `width` channels from c on; lanes beyond are zero. */
 INLINE vec load_some(const float *at, int width)
@@ -58,141 +53,166 @@ INLINE void store_index(uint8_t *at, ivec index, int width)
         for (int i = 0; i < width; i++) at[i] = bytes[i];
 }
 
-INLINE void pool_channels(const struct norm_row *row, bool relu, int pool, int64_t c, int width)
+/* Forward and backward visit memory in its order, pixel by pixel; the constants come from the first
+ * cache. The sums keep a few vectors of channels in registers and pass over the row for each. */
+enum { SUM_VECTORS = 4 };
+
+INLINE void pool_channels(const struct norm_row *row, bool relu, int pool, int64_t o, int64_t c,
+                          int width)
 {
     const struct norm_channels *n = row->norm;
     int64_t channels = n->channels;
     vec mean = load_some(n->mean + c, width), scale = load_some(n->scale + c, width);
-    vec beta = load_some(n->beta + c, width);
-    for (int64_t o = 0; o < row->out; o++) {
-        vec best = { 0 };
-        ivec index = { 0 };
-        for (int i = 0; i < pool * pool; i++) {
-            const float *at = row->x[i / pool] + (o * pool + i % pool) * channels + c;
-            vec v = (load_some(at, width) - mean) * scale + beta;
-            if (relu) v = vec_relu(v);
-            if (i == 0) {
-                best = v;
-                continue;
-            }
-            ivec better = (ivec)(v > best) | ((ivec)(v != v) & (ivec)(best == best));
-            ivec here = { 0 };
-            best = vec_pick(better, v, best);
-            index = (index & ~better) | ((here + i) & better);
+    vec beta = load_some(n->beta + c, width), best = { 0 };
+    ivec index = { 0 }, none = { 0 };
+    for (int i = 0; i < pool * pool; i++) {
+        const float *at = row->x[i / pool] + (o * pool + i % pool) * channels + c;
+        vec v = (load_some(at, width) - mean) * scale + beta;
+        if (i == 0) {
+            best = v;
+            continue;
         }
-        store_some(row->y + o * channels + c, best, width);
-        if (row->index) store_index(row->index + o * channels + c, index, width);
+        /* Not-a-number needs no care: one in x makes mean and scale of the whole channel one. */
+        ivec better = (ivec)(v > best);
+        best = vec_pick(better, v, best);
+        index = (index & ~better) | ((none + i) & better);
     }
+    /* Where ReLU cuts off all, all are equal and the first wins. */
+    if (relu) index &= (ivec)(best > 0);
+    if (relu) best = vec_relu(best);
+    store_some(row->y + o * channels + c, best, width);
+    if (row->index) store_index(row->index + o * channels + c, index, width);
+}
+
+INLINE void pool_row(const struct norm_row *row, bool relu, int pool)
+{
+    int64_t channels = row->norm->channels;
+    for (int64_t o = 0; o < row->out; o++) {
+        int64_t c = 0;
+        for (; c + LANES <= channels; c += LANES) pool_channels(row, relu, pool, o, c, LANES);
+        if (c < channels) pool_channels(row, relu, pool, o, c, (int)(channels - c));
+    }
+}
+
+/* The value that the pool took at pixel o, channels from c on. */
+INLINE vec taken(const struct norm_row *row, int pool, int64_t o, int64_t c, int width)
+{
+    int64_t channels = row->norm->channels;
+    ivec index = { 0 };
+    vec x = { 0 };
+    if (row->index) index = load_index(row->index + o * channels + c, width);
+    for (int i = 0; i < pool * pool; i++) {
+        vec v = load_some(row->x[i / pool] + (o * pool + i % pool) * channels + c, width);
+        x = i == 0 ? v : vec_pick((ivec)(index == i), v, x);
+    }
+    return x;
 }
 
 INLINE void sums_channels(double *dbeta, double *dgamma, const struct norm_row *row, bool relu,
-                          int pool, int64_t c, int width)
+                          int pool, int64_t c, int vectors, int width)
 {
     const struct norm_channels *n = row->norm;
     int64_t channels = n->channels;
-    vec mean = load_some(n->mean + c, width), scale = load_some(n->scale + c, width);
-    vec beta = load_some(n->beta + c, width), sum = { 0 }, product = { 0 };
+    vec sum[SUM_VECTORS] = { 0 }, product[SUM_VECTORS] = { 0 };
     for (int64_t o = 0; o < row->out; o++) {
-        ivec index = { 0 };
-        if (row->index) index = load_index(row->index + o * channels + c, width);
-        vec x = { 0 };
-        for (int i = 0; i < pool * pool; i++) {
-            vec v = load_some(row->x[i / pool] + (o * pool + i % pool) * channels + c, width);
-            x = i == 0 ? v : vec_pick((ivec)(index == i), v, x);
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) {
+            int64_t at = c + j * LANES;
+            vec d = taken(row, pool, o, at, width) - load_some(n->mean + at, width);
+            vec g = load_some(row->dy + o * channels + at, width);
+            vec z = d * load_some(n->scale + at, width) + load_some(n->beta + at, width);
+            if (relu) g = (vec)((ivec)g & (ivec)(z > 0));
+            sum[j] += g;
+            product[j] += g * d;
         }
-        vec d = x - mean, g = load_some(row->dy + o * channels + c, width);
-        if (relu) g = (vec)((ivec)g & (ivec)(d * scale + beta > 0));
-        sum += g;
-        product += g * d;
     }
-    float lanes[LANES], lanes_x[LANES];
-    vec_store(lanes, sum);
-    vec_store(lanes_x, product);
-    for (int i = 0; i < width; i++) {
-        dbeta[c + i] += (double)lanes[i];
-        dgamma[c + i] += (double)lanes_x[i] * (double)n->rstd[c + i];
+    for (int j = 0; j < vectors; j++) {
+        float lanes[LANES], lanes_x[LANES];
+        vec_store(lanes, sum[j]);
+        vec_store(lanes_x, product[j]);
+        for (int i = 0; i < width; i++) {
+            int64_t at = c + j * LANES + i;
+            dbeta[at] += (double)lanes[i];
+            dgamma[at] += (double)lanes_x[i] * (double)n->rstd[at];
+        }
     }
 }
 
-INLINE void backward_channels(const struct norm_row *row, bool relu, int pool, int64_t c, int width)
+INLINE void sums_row(double *dbeta, double *dgamma, const struct norm_row *row, bool relu, int pool)
+{
+    int64_t channels = row->norm->channels, c = 0;
+    for (; c + SUM_VECTORS * LANES <= channels; c += SUM_VECTORS * LANES)
+        sums_channels(dbeta, dgamma, row, relu, pool, c, SUM_VECTORS, LANES);
+    for (; c + 2 * LANES <= channels; c += 2 * LANES)
+        sums_channels(dbeta, dgamma, row, relu, pool, c, 2, LANES);
+    for (; c + LANES <= channels; c += LANES)
+        sums_channels(dbeta, dgamma, row, relu, pool, c, 1, LANES);
+    if (c < channels) sums_channels(dbeta, dgamma, row, relu, pool, c, 1, (int)(channels - c));
+}
+
+/* Pixel o's cells in row `line` of the window. */
+INLINE void backward_channels(const struct norm_row *row, bool relu, int pool, int line, int64_t o,
+                              int64_t c, int width)
 {
     const struct norm_channels *n = row->norm;
     int64_t channels = n->channels;
     vec mean = load_some(n->mean + c, width), scale = load_some(n->scale + c, width);
     vec beta = load_some(n->beta + c, width), dy_mean = load_some(n->dy_mean + c, width);
     vec slope = load_some(n->slope + c, width);
-    for (int64_t o = 0; o < row->out; o++) {
-        vec dy = load_some(row->dy + o * channels + c, width);
-        ivec index = { 0 };
-        if (row->index) index = load_index(row->index + o * channels + c, width);
-        for (int i = 0; i < pool * pool; i++) {
-            int64_t at = (o * pool + i % pool) * channels + c;
-            vec d = load_some(row->x[i / pool] + at, width) - mean;
-            ivec hit = (ivec)(index == i);
-            if (relu) hit &= (ivec)(d * scale + beta > 0);
-            vec g = (vec)((ivec)dy & hit);
-            store_some(row->dx[i / pool] + at, scale * ((g - dy_mean) - d * slope), width);
-        }
+    vec dy = load_some(row->dy + o * channels + c, width);
+    ivec index = { 0 };
+    if (row->index) index = load_index(row->index + o * channels + c, width);
+    for (int i = 0; i < pool; i++) {
+        int64_t at = (o * pool + i) * channels + c;
+        vec d = load_some(row->x[line] + at, width) - mean;
+        ivec hit = (ivec)(index == line * pool + i);
+        if (relu) hit &= (ivec)(d * scale + beta > 0);
+        vec g = (vec)((ivec)dy & hit);
+        store_some(row->dx[line] + at, scale * ((g - dy_mean) - d * slope), width);
     }
 }
 
+/* Row by row of the image: one stream in, one out. Several of each would meet in the same cache
+ * sets and store buffer entries, since rows and tensors lie at round distances. */
+INLINE void backward_row(const struct norm_row *row, bool relu, int pool)
+{
+    int64_t channels = row->norm->channels;
+    for (int line = 0; line < pool; line++)
+        for (int64_t o = 0; o < row->out; o++) {
+            int64_t c = 0;
+            for (; c + LANES <= channels; c += LANES)
+                backward_channels(row, relu, pool, line, o, c, LANES);
+            if (c < channels) backward_channels(row, relu, pool, line, o, c, (int)(channels - c));
+        }
+}
+
 /* The common sizes get code of their own, with the loops over the window unrolled. */
-#define BY_POOL(call_1, call_2, call_any)                                                          \
-    do {                                                                                           \
-        if (row->pool == 1)                                                                        \
-            call_1;                                                                                \
-        else if (row->pool == 2)                                                                   \
-            call_2;                                                                                \
-        else                                                                                       \
-            call_any;                                                                              \
-    } while (0)
-
-INLINE void pool_relu(const struct norm_row *row, bool relu, int64_t c, int width)
-{
-    BY_POOL(pool_channels(row, relu, 1, c, width), pool_channels(row, relu, 2, c, width),
-            pool_channels(row, relu, row->pool, c, width));
-}
-
-INLINE void sums_relu(double *dbeta, double *dgamma, const struct norm_row *row, bool relu,
-                      int64_t c, int width)
-{
-    BY_POOL(sums_channels(dbeta, dgamma, row, relu, 1, c, width),
-            sums_channels(dbeta, dgamma, row, relu, 2, c, width),
-            sums_channels(dbeta, dgamma, row, relu, row->pool, c, width));
-}
-
-INLINE void backward_relu(const struct norm_row *row, bool relu, int64_t c, int width)
-{
-    BY_POOL(backward_channels(row, relu, 1, c, width), backward_channels(row, relu, 2, c, width),
-            backward_channels(row, relu, row->pool, c, width));
-}
-
 void SIMD(norm_pool)(const struct norm_row *row, bool relu)
 {
-    int64_t channels = row->norm->channels, c = 0;
-    if (relu)
-        for (; c + LANES <= channels; c += LANES) pool_relu(row, true, c, LANES);
+    if (relu && row->pool == 2)
+        pool_row(row, true, 2);
+    else if (relu && row->pool == 1)
+        pool_row(row, true, 1);
     else
-        for (; c + LANES <= channels; c += LANES) pool_relu(row, false, c, LANES);
-    if (c < channels) pool_channels(row, relu, row->pool, c, (int)(channels - c));
+        pool_row(row, relu, row->pool);
 }
 
 void SIMD(norm_pool_sums)(double *dbeta, double *dgamma, const struct norm_row *row, bool relu)
 {
-    int64_t channels = row->norm->channels, c = 0;
-    if (relu)
-        for (; c + LANES <= channels; c += LANES) sums_relu(dbeta, dgamma, row, true, c, LANES);
+    if (relu && row->pool == 2)
+        sums_row(dbeta, dgamma, row, true, 2);
+    else if (relu && row->pool == 1)
+        sums_row(dbeta, dgamma, row, true, 1);
     else
-        for (; c + LANES <= channels; c += LANES) sums_relu(dbeta, dgamma, row, false, c, LANES);
-    if (c < channels) sums_channels(dbeta, dgamma, row, relu, row->pool, c, (int)(channels - c));
+        sums_row(dbeta, dgamma, row, relu, row->pool);
 }
 
 void SIMD(norm_pool_backward)(const struct norm_row *row, bool relu)
 {
-    int64_t channels = row->norm->channels, c = 0;
-    if (relu)
-        for (; c + LANES <= channels; c += LANES) backward_relu(row, true, c, LANES);
+    if (relu && row->pool == 2)
+        backward_row(row, true, 2);
+    else if (relu && row->pool == 1)
+        backward_row(row, true, 1);
     else
-        for (; c + LANES <= channels; c += LANES) backward_relu(row, false, c, LANES);
-    if (c < channels) backward_channels(row, relu, row->pool, c, (int)(channels - c));
+        backward_row(row, relu, row->pool);
 }

@@ -6,12 +6,19 @@
 #include <stdint.h>
 #include <string.h>
 
+#define SPLAT_4(v)  v, v, v, v
+#define SPLAT_8(v)  SPLAT_4(v), SPLAT_4(v)
+#define SPLAT_16(v) SPLAT_8(v), SPLAT_8(v)
+
 #if defined(__AVX512F__)
-#define VECTOR_FLOATS 16
+#define VECTOR_FLOATS   16
+#define VECTOR_SPLAT(v) { SPLAT_16(v) }
 #elif defined(__AVX2__)
-#define VECTOR_FLOATS 8
+#define VECTOR_FLOATS   8
+#define VECTOR_SPLAT(v) { SPLAT_8(v) }
 #else
-#define VECTOR_FLOATS 4
+#define VECTOR_FLOATS   4
+#define VECTOR_SPLAT(v) { SPLAT_4(v) }
 #endif
 
 typedef float vec __attribute__((vector_size(VECTOR_FLOATS * 4)));
@@ -35,8 +42,8 @@ static inline void vec_store(float *at, vec v)
 /* All lanes equal. */
 static inline vec vec_set(float value)
 {
-    vec zero = { 0 };
-    return zero + value;
+    vec v = VECTOR_SPLAT(value);
+    return v;
 }
 
 /* mask ? a : b, lane by lane; a mask lane is all ones or all zeros */
