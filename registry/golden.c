@@ -56,7 +56,7 @@ static enum code run(float *output, const struct weights *weights, const void *i
 }
 
 static enum code write_file(const char *path, const struct rows *rows, const void *input,
-                            const float *output, const struct sample *sample, struct err *err)
+                            const float *output, const struct golden_sample *sample, struct err *err)
 {
     struct arena arena = { 0 };
     struct h5 h5 = { 0 };
@@ -78,7 +78,7 @@ out:
     return code;
 }
 
-enum code golden_write(const char *path, const struct weights *weights, const struct sample *sample,
+enum code golden_write(const char *path, const struct weights *weights, const struct golden_sample *sample,
                        struct err *err)
 {
     struct model_io io;

@@ -47,7 +47,7 @@ enum code registry_refresh(struct registry *registry, struct err *err);
 
 /* Golden rows: raw inputs as the model takes them. `tolerance` bounds |got − want| / max(1, largest
  * |want| of the row) at every later probe; 0 means the default of each device kind. */
-struct sample {
+struct golden_sample {
     const void *input; /* [rows, ...] in the model's input dtype */
     int64_t rows;      /* at least 1 */
     double tolerance;
@@ -55,7 +55,7 @@ struct sample {
 
 struct add_opts {
     const char *model, *checkpoint; /* the name to add under; a checkpoint directory */
-    struct sample sample;
+    struct golden_sample sample;
     json_t
         *facts; /* what is known of its making (run, data, code, metrics); borrowed; NULL: none */
     const char *actor, *reason;

@@ -78,7 +78,7 @@ static enum code prepare(struct arena *arena, struct add_opts *opts, struct add_
         json_object_get(json_object_get(manifest, "data"), "path"));
     if (!data || !rows_of_dataset(data, &io, *rows, GOLDEN_ROWS))
         made_up_rows(&io, *rows, GOLDEN_ROWS);
-    opts->sample = (struct sample){ .input = *rows, .rows = GOLDEN_ROWS };
+    opts->sample = (struct golden_sample){ .input = *rows, .rows = GOLDEN_ROWS };
     return OK;
 }
 
