@@ -1,11 +1,12 @@
 /* Step time of whole training steps: forward, backward, norm, clip, AdamW, on random rows.
  *
- *   bench_train_step [--precision f32|bf16] [--profile] [--seconds S] [CASE...]
+ *   bench_train_step [--precision f32|bf16] [--isa avx2] [--profile] [--seconds S] [CASE...]
  *
  * One line a case: median, fastest and slowest step in ms. `--profile` adds the time of each node.
  * bench/peers/torch_step.py measures the same cases; bench/compare.sh runs both in turn. */
 #include "base/clock.h"
 #include "base/rng.h"
+#include "kernels/cpu/cpu.h"
 #include "trainer/step.h"
 
 #include <stdio.h>
@@ -28,6 +29,7 @@ struct setting {
     enum dtype dtype;
     bool profile;
     double seconds;
+    const char *isa; /* "avx2": as if the processor had no more; NULL: all that it has */
 };
 
 /* Everything that one case holds. */
@@ -78,7 +80,10 @@ static enum code open_run(struct run *run, const struct bench_case *c, const str
                                  .deviation = &deviation,
                                  .constants = 1 };
     TRY(model_describe(&run->model, run->experiment.model, &facts, err));
-    TRY(device_open(&run->device, "cpu", 0, err));
+    if (how->isa)
+        TRY(device_open_cpu_isa(&run->device, 0, how->isa, err));
+    else
+        TRY(device_open(&run->device, "cpu", 0, err));
     TRY(step_params(&run->params, run->model, &run->experiment, &run->device, false, err));
     TRY(params_init(&run->params, 1, err));
     run->augment = run->experiment.augment ? node_json(run->experiment.augment) : NULL;
@@ -172,6 +177,8 @@ int main(int argc, char **argv)
             how.profile = true;
         else if (strcmp(argv[i], "--precision") == 0 && i + 1 < argc)
             how.dtype = strcmp(argv[++i], "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
+        else if (strcmp(argv[i], "--isa") == 0 && i + 1 < argc)
+            how.isa = argv[++i];
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
             how.seconds = strtod(argv[++i], NULL);
         else
