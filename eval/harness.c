@@ -29,7 +29,10 @@ enum code harness_fits(const struct model_io *io, const struct dataset *dataset,
                        classes ? "classification" : "regression");
     const struct column *target = split_column(split, dataset->target);
     int64_t outputs = dataset->classes;
-    if (!classes) outputs = target->rank > 1 ? (int64_t)target->dim[1] : 1;
+    if (!classes) {
+        outputs = io->outputs; /* rows without targets can be predicted all the same */
+        if (target) outputs = target->rank > 1 ? (int64_t)target->dim[1] : 1;
+    }
     if (io->outputs != outputs)
         return err_set(err, CONFIG, "%s gives %lld outputs, '%s' has %lld %s", what,
                        (long long)io->outputs, dataset->path, (long long)outputs,
