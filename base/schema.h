@@ -77,6 +77,8 @@ struct choice {
     const struct field *fields;
     /* `{NAME: value}` with a scalar or list stands for `{NAME: {shorthand: value}}`. */
     const char *shorthand;
+    /* A bare text that is no alternative's name stands for `{NAME: text}` of this row. */
+    bool plain;
     const void *detail; /* the owning room's part of the row (how to build a layer, ...) */
 };
 

@@ -202,6 +202,8 @@ static json_t *choices_schema(struct writer *writer, const struct choice *choice
     }
     for (const struct choice *c = choices; c->name; c++)
         json_array_append_new(forms, alternative_schema(writer, c, strict));
+    for (const struct choice *c = choices; c->name; c++)
+        if (c->plain) json_array_append_new(forms, typed("string"));
     json_array_append_new(forms, substitution());
     set(json, "anyOf", forms);
     return json;

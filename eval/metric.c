@@ -73,6 +73,7 @@ const struct metric metrics[] = {
       .unit = UNIT_PER_SECOND,
       .fits = FITS_ALL,
       .higher = true,
+      .takes_batch = true,
       .quantile = 0.5,
       .samples = 15 },
     { .name = "weights_bytes",
