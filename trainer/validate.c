@@ -81,12 +81,12 @@ static enum code run_rows(struct validator *v, struct err *err)
     return OK;
 }
 
-enum code validator_run(struct validator *validator, json_t **metrics, struct err *err)
+enum code validator_run(struct validator *validator, json_t **values, struct err *err)
 {
     static const char *const of_classes[] = { "accuracy", "log_loss", NULL };
     static const char *const of_numbers[] = { "mse", "mae", NULL };
     TRY(run_rows(validator, err));
-    json_t *values = json_object();
+    json_t *found = json_object();
     const char *const *name = validator->classification ? of_classes : of_numbers;
     for (int i = 0; name[i]; i++) {
         double value;
@@ -94,13 +94,13 @@ enum code validator_run(struct validator *validator, json_t **metrics, struct er
                                         validator->target, validator->rows, validator->outputs,
                                         err);
         if (code) {
-            json_decref(values);
+            json_decref(found);
             return code;
         }
-        json_object_set_new(values, name[i], json_real(value));
+        json_object_set_new(found, name[i], json_real(value));
         if (i == (validator->classification ? 1 : 0))
-            json_object_set_new(values, "loss", json_real(value));
+            json_object_set_new(found, "loss", json_real(value));
     }
-    *metrics = values;
+    *values = found;
     return OK;
 }

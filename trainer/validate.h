@@ -35,6 +35,6 @@ void validator_close(struct validator *validator);
 
 /* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss"
  * always, and those of eval's table that fit the task. */
-enum code validator_run(struct validator *validator, json_t **metrics, struct err *err);
+enum code validator_run(struct validator *validator, json_t **values, struct err *err);
 
 #endif
