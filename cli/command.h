@@ -87,6 +87,8 @@ void help_completion(struct str *out);
 /* Prints a document: pretty JSON with --format json (kind and all), else nothing. Returns
  * in->json. */
 bool print_json(const struct invocation *in, json_t *document);
+/* Prints text as it is; with --format json as the document text/1 {text}. */
+void print_text(const struct invocation *in, const char *text);
 
 /* Loads an experiment with --set and --unset applied; problems go to in->problems. */
 struct document;

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,13 @@ bool print_json(const struct invocation *in, json_t *document)
         arena_release(&arena);
     }
     return in->json;
+}
+
+void print_text(const struct invocation *in, const char *text)
+{
+    json_t *document = json_pack("{s:s,s:s}", "pawl", "text/1", "text", text);
+    if (!print_json(in, document)) fputs(text, stdout);
+    json_decref(document);
 }
 
 enum code load_document(struct invocation *in, struct document *document, const char *path,
@@ -70,7 +78,7 @@ static int print_help(const struct invocation *in)
         help_command(in->command, &text);
     else
         help_all(&text);
-    fputs(str_text(&text), stdout);
+    print_text(in, str_text(&text));
     str_release(&text);
     return 0;
 }
@@ -83,6 +91,7 @@ int main(int argc, char **argv)
     struct err err = { 0 };
     bool help = false;
     int status = 0;
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a write that fails, like a full disk */
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("pawl " PAWL_VERSION);
         return 0;

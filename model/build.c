@@ -194,6 +194,8 @@ static enum code build_loss(struct builder *builder, const json_t *loss, const s
     if (row == rows)
         return err_set(err, DAMAGED, "cannot build the model: unknown loss '%s'",
                        kind ? kind : "?");
+    if (losses[row].classification != io->classification)
+        return err_set(err, DAMAGED, "cannot build the model: loss '%s' is not for its task", kind);
     const json_t *options = json_object_get(loss, kind);
     int64_t batch = builder->opts->batch;
     struct shape labels = SHAPE(batch), targets = SHAPE(batch, io->outputs);

@@ -90,7 +90,7 @@ static enum code check_holder(const char *path, const struct holder *me,
                               const struct launch *launch, const char *dir, struct err *err)
 {
     json_t *document;
-    TRY(json_read(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
+    TRY(json_read_sealed(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
     enum code code = OK;
     if (!launch->take_over && may_be_alive(document, me, launch)) {
         code = err_set(err, CONFLICT, "cannot take run '%s': process %lld on host '%s' holds it",
@@ -162,9 +162,11 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
                              run->dir, err));
         TRY(check_progress(&run->arena, run->dir, last, launch, err));
         json_t *document = incarnation_document(&me, launch, last + 1);
+        json_t *sealed = json_sealed(document);
         size_t len;
-        const char *text = json_canonical(&run->arena, document, &len);
+        const char *text = json_canonical(&run->arena, sealed, &len);
         json_decref(document);
+        json_decref(sealed);
         bool won;
         TRY(fs_create_exclusive(arena_format(&run->arena, "%s/%04d.json", folder, last + 1), text,
                                 len, &won, err));
@@ -174,7 +176,7 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
     }
 }
 
-static enum code take(struct run *run, json_t *manifest, const char *config,
+static enum code take(struct run *run, const json_t *manifest, const char *config,
                       const struct launch *launch, struct err *err)
 {
     struct arena *arena = &run->arena;
@@ -184,11 +186,11 @@ static enum code take(struct run *run, json_t *manifest, const char *config,
     run->resuming = fs_exists(path_join(arena, run->dir, "manifest.json"));
     if (run->resuming) return run_manifest(&run->manifest, run->dir, err);
     TRY(fs_publish(path_join(arena, run->dir, "config.yaml"), config, strlen(config), err));
-    run->manifest = json_incref(manifest);
-    return json_publish(manifest, path_join(arena, run->dir, "manifest.json"), err);
+    run->manifest = json_deep_copy(manifest);
+    return json_publish_sealed(manifest, path_join(arena, run->dir, "manifest.json"), err);
 }
 
-enum code run_take(struct run *run, const char *dir, json_t *manifest, const char *config,
+enum code run_take(struct run *run, const char *dir, const json_t *manifest, const char *config,
                    const struct launch *launch, struct err *err)
 {
     memset(run, 0, sizeof *run);

@@ -7,11 +7,13 @@
 #include "trainer/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum { MANIFEST_LIMIT = 64 << 20, MOST_ARGS = 256 };
 
@@ -42,14 +44,23 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     if (opts->device) args[count++] = arena_format(&drill->arena, "--device=%s", opts->device);
     if (kill_at)
         args[count++] = arena_format(&drill->arena, "--kill-at-step=%lld", (long long)kill_at);
-    for (const char *const *set = opts->set; set && *set; set++) {
-        if (count >= MOST_ARGS - 1) return err_set(err, USAGE, "more than %d --set", MOST_ARGS);
-        args[count++] = arena_format(&drill->arena, "--set=%s", *set);
+    const char *const *const lists[] = { opts->unset, opts->set };
+    static const char *const options[] = { "unset", "set" };
+    for (int l = 0; l < 2; l++) {
+        for (const char *const *item = lists[l]; item && *item; item++) {
+            if (count >= MOST_ARGS - 1)
+                return err_set(err, USAGE, "cannot verify: more than %d overrides", MOST_ARGS);
+            args[count++] = arena_format(&drill->arena, "--%s=%s", options[l], *item);
+        }
     }
     args[count] = NULL;
     pid_t pid;
-    int failed = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, (char *const *)(uintptr_t)args,
+    posix_spawn_file_actions_t files; /* what the runs print is not this command's output */
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    int failed = posix_spawn(&pid, "/proc/self/exe", &files, NULL, (char *const *)(uintptr_t)args,
                              opts->environment);
+    posix_spawn_file_actions_destroy(&files);
     if (failed) return err_errno(err, IO, failed, "cannot start `pawl train`");
     while (waitpid(pid, status, 0) < 0)
         if (errno != EINTR) return err_errno(err, IO, errno, "cannot wait for `pawl train`");
