@@ -1,8 +1,8 @@
 /* Training: one experiment, one run directory, from wherever it stands to its end.
  *
- * A new directory starts; an unfinished run of the same configuration resumes from its newest verified
- * checkpoint, bit for bit; a finished one says so. What it needs to know of the world (environment,
- * working directory) is handed in. */
+ * A new directory starts; an unfinished run of the same configuration resumes from its newest
+ * verified checkpoint, bit for bit; a finished one says so. What it needs to know of the world
+ * (environment, working directory) is handed in. */
 #ifndef PAWL_TRAINER_TRAIN_H
 #define PAWL_TRAINER_TRAIN_H
 
@@ -38,8 +38,8 @@ struct train_result {
 };
 
 /* Trains. Fails with CONFIG (also: another configuration in that directory, with the changed keys),
- * CONFLICT (held), DAMAGED, HOPELESS (non-finite loss, no progress), STOPPED (75: stopped on request, a
- * complete checkpoint is there), IO, NO_MEMORY. */
+ * CONFLICT (held), DAMAGED, HOPELESS (non-finite loss, no progress), STOPPED (75: stopped on
+ * request, a complete checkpoint is there), IO, NO_MEMORY. */
 enum code train(struct train_result *result, const struct experiment *experiment,
                 const struct train_opts *opts, struct err *err);
 

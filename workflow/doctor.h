@@ -4,9 +4,9 @@
 
 #include "base/json.h"
 
-/* doctor/1 {checks: [{name, state: ok | note | broken, text}]} (new reference). `dir` is where link,
- * exclusive creation and the fsync of a directory are tried. HOPELESS when anything is broken; the
- * report is there all the same. */
+/* doctor/1 {checks: [{name, state: ok | note | broken, text}]} (new reference). `dir` is where
+ * link, exclusive creation and the fsync of a directory are tried. HOPELESS when anything is
+ * broken; the report is there all the same. */
 enum code doctor_examine(json_t **report, const char *dir, struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 /* REF: the one way to name a model on the command line and in suites.
  *
- * A text without '@' is a path: a run directory (meaning its best checkpoint), a checkpoint or a bundle.
- * With '@' it is a version of a registry: NAME@7, NAME@sha256:..., NAME@CHANNEL. */
+ * A text without '@' is a path: a run directory (meaning its best checkpoint), a checkpoint or a
+ * bundle. With '@' it is a version of a registry: NAME@7, NAME@sha256:..., NAME@CHANNEL. */
 #ifndef PAWL_WORKFLOW_REF_H
 #define PAWL_WORKFLOW_REF_H
 

@@ -7,7 +7,6 @@
 #include "trainer/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -25,7 +24,8 @@ struct drill {
     int64_t compared;
 };
 
-/* Runs one `pawl train`; kill_at 0: to its end. `every` is the distance of checkpoints, 0: as written. */
+/* Runs one `pawl train`; kill_at 0: to its end. `every` is the distance of checkpoints, 0: as
+ * written. */
 static enum code run_train(struct drill *drill, const char *run, int64_t kill_at, int64_t every,
                            int *status, struct err *err)
 {
@@ -57,7 +57,7 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     pid_t pid;
     posix_spawn_file_actions_t files; /* what the runs print is not this command's output */
     posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, STDERR_FILENO, STDOUT_FILENO);
     int failed = posix_spawn(&pid, "/proc/self/exe", &files, NULL, (char *const *)(uintptr_t)args,
                              opts->environment);
     posix_spawn_file_actions_destroy(&files);

@@ -1,8 +1,8 @@
 /* Proof that resuming changes nothing: one straight run, one that is killed again and again.
  *
- * Both are ordinary `pawl train` processes. The second gets SIGKILL after random steps and is started
- * again each time. Then weights, optimizer state, running statistics, position, metrics and the loss of
- * every step must be equal bit for bit. */
+ * Both are ordinary `pawl train` processes. The second gets SIGKILL after random steps and is
+ * started again each time. Then weights, optimizer state, running statistics, position, metrics and
+ * the loss of every step must be equal bit for bit. */
 #ifndef PAWL_WORKFLOW_VERIFY_RESUME_H
 #define PAWL_WORKFLOW_VERIFY_RESUME_H
 
@@ -18,9 +18,9 @@ struct verify_resume_opts {
     char **environment;
 };
 
-/* verify-resume/1 {steps, kills, compared, equal} (new reference). A difference is HOPELESS and names
- * the first thing that differs; the runs are kept then. A train process that fails otherwise is
- * reported with its exit code. */
+/* verify-resume/1 {steps, kills, compared, equal} (new reference). A difference is HOPELESS and
+ * names the first thing that differs; the runs are kept then. A train process that fails otherwise
+ * is reported with its exit code. */
 enum code verify_resume(json_t **result, const struct verify_resume_opts *opts, struct err *err);
 
 #endif
