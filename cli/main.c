@@ -15,6 +15,7 @@ bool print_json(const struct invocation *in, json_t *document)
         struct arena arena = { 0 };
         puts(json_pretty(&arena, document, NULL));
         arena_release(&arena);
+        *in->printed = true;
     }
     return in->json;
 }
@@ -45,13 +46,13 @@ static json_t *err_json(const struct err *err)
         json_object_set_new(problem, "position",
                             json_pack("{s:s,s:i,s:i}", "file", err->file, "line", err->line,
                                       "column", err->column));
-    return json_pack("{s:s,s:i,s:[o]}", "pawl", "error/1", "code", code_exit(err->code), "problems",
+    return json_pack("{s:s,s:s,s:[o]}", "pawl", "error/1", "code", code_text(err->code), "problems",
                      problem);
 }
 
 static void print_failure(const struct invocation *in, const struct err *err)
 {
-    if (in->json) {
+    if (in->json && !*in->printed) {
         json_t *document = in->problems->count ? problems_json(in->problems, err->code)
                                                : err_json(err);
         print_json(in, document);
@@ -87,7 +88,10 @@ int main(int argc, char **argv)
 {
     struct arena arena = { 0 };
     struct problems problems = { .arena = &arena };
-    struct invocation in = { .arena = &arena, .environment = environ, .problems = &problems };
+    bool printed = false;
+    struct invocation in = {
+        .arena = &arena, .environment = environ, .problems = &problems, .printed = &printed
+    };
     struct err err = { 0 };
     bool help = false;
     int status = 0;

@@ -23,8 +23,7 @@
         "reason", OPTION_TEXT, "TEXT", "Why; kept in the registry's history."                      \
     }
 
-/* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; NULL where none is named.
- * */
+/* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; else NULL. */
 const char *registry_dir(const struct invocation *in, const char *experiment);
 
 /* The same, required. USAGE says how to name one. */

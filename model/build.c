@@ -240,9 +240,9 @@ enum code model_build(struct graph *graph, const json_t *model, const struct bui
                 "[batch, %lld]",
                 shape_text(got, text), (long long)io.outputs);
         err_hint(err, "End the layers with dense: {units: %lld}.", (long long)io.outputs);
-        if (opts->layers)
-            err_at(err, opts->layers->mark.file, opts->layers->mark.line,
-                   opts->layers->mark.column);
+        const struct node *last = opts->layers ? opts->layers->first : NULL;
+        while (last && last->next) last = last->next;
+        if (last) err_at(err, last->mark.file, last->mark.line, last->mark.column);
         return CONFIG;
     }
     graph->output = value;

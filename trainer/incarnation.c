@@ -118,12 +118,19 @@ static enum code last_incarnation(struct arena *arena, int *last, const char *fo
     return OK;
 }
 
-/* Whether an incarnation's log shows that it got anywhere: a checkpoint, a stop or an end. */
+/* Whether an incarnation got anywhere: it left a checkpoint, or its log tells of one, of a stop or
+ * of an end. */
 static bool got_anywhere(struct arena *arena, const char *dir, int number)
 {
     json_t *records;
-    int damaged;
+    int damaged, by;
+    int64_t step;
     struct err unused;
+    char **names;
+    size_t count;
+    if (run_checkpoints(arena, &names, &count, dir, &unused)) return false;
+    for (size_t i = 0; i < count; i++)
+        if (run_parse_checkpoint(names[i], &step, &by) && by == number) return true;
     if (run_log_read(&records, &damaged, arena_format(arena, "%s/log-%04d.jsonl", dir, number),
                      &unused))
         return false;

@@ -96,7 +96,7 @@ pawl: experiment/1
 name: small
 data:
   file: data.h5
-  train: {split: train, augment: [{flip: horizontal}]}
+  train: {split: train, augment: [{padded_crop: {pad: 1}}]}
 model:
   layers:
 $model
