@@ -78,6 +78,37 @@ enum code json_publish(const json_t *json, const char *path, struct err *err)
     return code;
 }
 
+json_t *json_sealed(const json_t *json)
+{
+    char text[DIGEST_TEXT];
+    struct digest digest = json_digest(json);
+    json_t *sealed = json_copy((json_t *)(uintptr_t)json);
+    json_object_set_new(sealed, "seal", json_string(digest_text(&digest, text)));
+    return sealed;
+}
+
+enum code json_publish_sealed(const json_t *json, const char *path, struct err *err)
+{
+    json_t *sealed = json_sealed(json);
+    enum code code = json_publish(sealed, path, err);
+    json_decref(sealed);
+    return code;
+}
+
+enum code json_read_sealed(json_t **json, const char *path, size_t limit, const char *kind,
+                           struct err *err)
+{
+    TRY(json_read(json, path, limit, kind, err));
+    struct digest wanted, got;
+    bool there = digest_parse(&wanted, json_string_value(json_object_get(*json, "seal")));
+    json_object_del(*json, "seal");
+    got = json_digest(*json);
+    if (there && digest_equal(&wanted, &got)) return OK;
+    json_decref(*json);
+    *json = NULL;
+    return err_set(err, DAMAGED, "cannot use '%s': its content does not match its seal", path);
+}
+
 static enum code lacks(const char *name, const char *key, const char *what, struct err *err)
 {
     return err_set(err, DAMAGED, "cannot use '%s': '%s' is missing or not %s", name, key, what);

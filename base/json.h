@@ -31,6 +31,15 @@ struct digest json_digest(const json_t *json);
 /* Publishes the canonical form followed by a newline. */
 enum code json_publish(const json_t *json, const char *path, struct err *err);
 
+/* The same for documents whose digest nobody else keeps: the file also has the member "seal", the
+ * digest of the canonical form without it. json_read_sealed checks it (DAMAGED) and takes it
+ * away. */
+enum code json_publish_sealed(const json_t *json, const char *path, struct err *err);
+enum code json_read_sealed(json_t **json, const char *path, size_t limit, const char *kind,
+                           struct err *err);
+/* A sealed copy, for documents that are created in another way (new reference). */
+json_t *json_sealed(const json_t *json);
+
 /* Typed members of an object that was read from a file: absent or of another type is DAMAGED, with
  * the document's `name` and the key in the message. Borrowed results. */
 enum code json_get_text(const char **text, const json_t *object, const char *key, const char *name,

@@ -56,6 +56,7 @@ struct invocation {
     struct option_value *values;
     int value_count;
     bool json;
+    bool *printed; /* whether standard output has its one JSON document */
     struct problems *problems; /* of a document: printed whole by main */
 };
 
@@ -87,6 +88,8 @@ void help_completion(struct str *out);
 /* Prints a document: pretty JSON with --format json (kind and all), else nothing. Returns
  * in->json. */
 bool print_json(const struct invocation *in, json_t *document);
+/* Prints text as it is; with --format json as the document text/1 {text}. */
+void print_text(const struct invocation *in, const char *text);
 
 /* Loads an experiment with --set and --unset applied; problems go to in->problems. */
 struct document;

@@ -44,7 +44,7 @@ static enum code run_render(struct invocation *in, struct err *err)
         return OK;
     }
     document_render(&document, ".", &text);
-    fputs(str_text(&text), stdout);
+    print_text(in, str_text(&text));
     str_release(&text);
     return OK;
 }
@@ -83,7 +83,7 @@ static enum code run_explain(struct invocation *in, struct err *err)
         str_release(&text);
         return USAGE;
     }
-    fputs(str_text(&text), stdout);
+    print_text(in, str_text(&text));
     str_release(&text);
     return OK;
 }

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +15,16 @@ bool print_json(const struct invocation *in, json_t *document)
         struct arena arena = { 0 };
         puts(json_pretty(&arena, document, NULL));
         arena_release(&arena);
+        *in->printed = true;
     }
     return in->json;
+}
+
+void print_text(const struct invocation *in, const char *text)
+{
+    json_t *document = json_pack("{s:s,s:s}", "pawl", "text/1", "text", text);
+    if (!print_json(in, document)) fputs(text, stdout);
+    json_decref(document);
 }
 
 enum code load_document(struct invocation *in, struct document *document, const char *path,
@@ -37,13 +46,13 @@ static json_t *err_json(const struct err *err)
         json_object_set_new(problem, "position",
                             json_pack("{s:s,s:i,s:i}", "file", err->file, "line", err->line,
                                       "column", err->column));
-    return json_pack("{s:s,s:i,s:[o]}", "pawl", "error/1", "code", code_exit(err->code), "problems",
+    return json_pack("{s:s,s:s,s:[o]}", "pawl", "error/1", "code", code_text(err->code), "problems",
                      problem);
 }
 
 static void print_failure(const struct invocation *in, const struct err *err)
 {
-    if (in->json) {
+    if (in->json && !*in->printed) {
         json_t *document = in->problems->count ? problems_json(in->problems, err->code)
                                                : err_json(err);
         print_json(in, document);
@@ -70,7 +79,7 @@ static int print_help(const struct invocation *in)
         help_command(in->command, &text);
     else
         help_all(&text);
-    fputs(str_text(&text), stdout);
+    print_text(in, str_text(&text));
     str_release(&text);
     return 0;
 }
@@ -79,10 +88,14 @@ int main(int argc, char **argv)
 {
     struct arena arena = { 0 };
     struct problems problems = { .arena = &arena };
-    struct invocation in = { .arena = &arena, .environment = environ, .problems = &problems };
+    bool printed = false;
+    struct invocation in = {
+        .arena = &arena, .environment = environ, .problems = &problems, .printed = &printed
+    };
     struct err err = { 0 };
     bool help = false;
     int status = 0;
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a write that fails, like a full disk */
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         puts("pawl " PAWL_VERSION);
         return 0;

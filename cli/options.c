@@ -2,7 +2,6 @@
 #include "cli/command.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -99,8 +98,8 @@ static enum code read_option(struct invocation *in, int argc, char **argv, int *
                            option->value);
         text = argv[++*i];
     }
-    char *end;
-    if (option->kind == OPTION_INT && (strtoll(text, &end, 10) < 0 || !*text || *end))
+    int64_t number;
+    if (option->kind == OPTION_INT && (!units_int(&number, text, NULL) || number < 0))
         return err_set(err, USAGE, "option '--%s' needs a whole number, not '%s'", option->name,
                        text);
     for (int v = 0; v < in->value_count; v++)
@@ -126,9 +125,21 @@ static enum code check_shape(struct invocation *in, struct err *err)
     return err_hint(err, "Usage: pawl %s %s", command->name, command->args);
 }
 
+/* Whether failures are to be told as JSON, known before the rest of the line is understood. */
+static bool asks_for_json(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--format=json") == 0) return true;
+        if (strcmp(argv[i], "--format") == 0 && i + 1 < argc && strcmp(argv[i + 1], "json") == 0)
+            return true;
+    }
+    return false;
+}
+
 enum code invocation_read(struct invocation *in, int argc, char **argv, bool *help, struct err *err)
 {
     int words;
+    in->json = asks_for_json(argc, argv);
     *help = argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "help") == 0;
     if (*help) return OK;
     in->command = find_command(argc, argv, &words);
@@ -174,7 +185,9 @@ const char *text_of(const struct invocation *in, const char *option)
 int64_t int_of(const struct invocation *in, const char *option, int64_t fallback)
 {
     const char *text = text_of(in, option);
-    return text ? strtoll(text, NULL, 10) : fallback;
+    int64_t value = fallback;
+    if (text) units_int(&value, text, NULL); /* it was read once before */
+    return value;
 }
 
 const char *const *list_of(const struct invocation *in, const char *option)

@@ -23,8 +23,7 @@
         "reason", OPTION_TEXT, "TEXT", "Why; kept in the registry's history."                      \
     }
 
-/* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; NULL where none is
- * named. */
+/* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; else NULL. */
 const char *registry_dir(const struct invocation *in, const char *experiment);
 
 /* The same, required. USAGE says how to name one. */
@@ -33,11 +32,6 @@ enum code need_registry(const struct invocation *in, const char **dir, struct er
 /* Loads and reads an experiment with --set applied. */
 enum code load_experiment(struct invocation *in, struct document *document,
                           struct experiment *experiment, const char *path, struct err *err);
-
-/* Loads the weights that the experiment's `model.init` names; without it `weights` stays zeroed. */
-struct weights;
-enum code load_warm_start(const struct invocation *in, const struct experiment *experiment,
-                          struct weights *weights, struct err *err);
 
 /* The short form of a digest for people: "sha256:" and 12 digits. */
 const char *short_digest(struct arena *arena, const char *digest);

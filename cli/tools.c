@@ -35,29 +35,19 @@ static enum code run_doctor(struct invocation *in, struct err *err)
 /* One line of `runs list`; false for a folder that is no run. */
 static bool add_run(json_t *list, struct arena *arena, const char *folder, const char *name)
 {
-    json_t *manifest, *records = NULL;
+    json_t *manifest;
+    struct run_progress progress = { 0 };
     const char *dir = path_join(arena, folder, name);
     struct err unused;
     if (run_manifest(&manifest, dir, &unused)) return false;
-    json_int_t step = 0;
-    const char *state = "unfinished";
-    json_t *metrics = NULL;
-    if (!run_log_read_all(&records, dir, &unused)) {
-        for (size_t i = 0; i < json_array_size(records); i++) {
-            const json_t *record = json_array_get(records, i);
-            const char *kind = json_string_value(json_object_get(record, "kind"));
-            const json_t *at = json_object_get(record, "step");
-            if (json_is_integer(at)) step = json_integer_value(at);
-            if (kind && strcmp(kind, "end") == 0) state = "done";
-            if (kind && strcmp(kind, "validation") == 0)
-                metrics = json_object_get(record, "metrics");
-        }
-    }
-    json_array_append_new(list, json_pack("{s:s,s:s,s:I,s:O,s:O*}", "run", dir, "state", state,
-                                          "step", step, "config_digest",
-                                          json_object_get(manifest, "config_digest"), "metrics",
-                                          metrics));
-    json_decref(records);
+    if (run_progress_read(&progress, dir, &unused)) progress = (struct run_progress){ 0 };
+    json_array_append_new(list,
+                          json_pack("{s:s,s:s,s:I,s:I,s:O,s:O*}", "run", dir, "state",
+                                    progress.finished ? "done" : "unfinished", "step",
+                                    (json_int_t)progress.step, "steps", (json_int_t)progress.steps,
+                                    "config_digest", json_object_get(manifest, "config_digest"),
+                                    "metrics", progress.metrics));
+    run_progress_release(&progress);
     json_decref(manifest);
     return true;
 }
@@ -113,25 +103,25 @@ static enum code run_runs_show(struct invocation *in, struct err *err)
     return OK;
 }
 
-static enum code print_text(void (*make)(struct str *out))
+static enum code print_made(const struct invocation *in, void (*make)(struct str *out))
 {
     struct str text = { 0 };
     make(&text);
-    fputs(str_text(&text), stdout);
+    print_text(in, str_text(&text));
     str_release(&text);
     return OK;
 }
 
 static enum code run_man(struct invocation *in, struct err *err)
 {
-    (void)in, (void)err;
-    return print_text(help_man);
+    (void)err;
+    return print_made(in, help_man);
 }
 
 static enum code run_completion(struct invocation *in, struct err *err)
 {
-    (void)in, (void)err;
-    return print_text(help_completion);
+    (void)err;
+    return print_made(in, help_completion);
 }
 
 const struct command tool_commands[] = {

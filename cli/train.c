@@ -1,5 +1,6 @@
 /* pawl train, plan, verify-resume. */
 #include "trainer/train.h"
+#include "base/clock.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
 #include "trainer/plan.h"
@@ -14,7 +15,9 @@ static const struct option train_options[] = {
     SET_OPTIONS,
     DEVICE_OPTION,
     REGISTRY_OPTION,
-    { "time-limit", OPTION_TEXT, "TIME", "Saves and stops (exit 75) after this time, e.g. 2h." },
+    { "time-limit", OPTION_TEXT, "TIME",
+      "Saves and stops (exit 75) after this time, e.g. 2h; in a "
+      "Slurm job a minute before its end." },
     { "take-over", OPTION_FLAG, NULL, "Takes a run that another process seems to hold." },
     { "allow-inexact", OPTION_FLAG, NULL, "Resumes although device, threads or libraries differ." },
     { "kill-at-step", OPTION_INT, "N", "For drills: kills this process (SIGKILL) after step N." },
@@ -36,22 +39,24 @@ static const struct option verify_options[] = {
     { 0 },
 };
 
-/* A number with s, min or h. */
-static enum code read_time(double *seconds, const char *text, struct err *err)
+/* Seconds kept free before a scheduler's limit, for the last checkpoint. */
+enum { GRACE_S = 60 };
+
+/* --time-limit, or what is left of a Slurm job's time. */
+static enum code read_time(const struct invocation *in, double *seconds, struct err *err)
 {
-    static const struct {
-        const char *unit;
-        double factor;
-    } units[] = { { "s", 1 }, { "min", 60 }, { "h", 3600 } };
+    const char *text = text_of(in, "time-limit"), *end = variable(in, "SLURM_JOB_END_TIME");
     *seconds = 0;
-    if (!text) return OK;
-    char *end;
-    double value = strtod(text, &end);
-    for (size_t u = 0; end != text && u < sizeof units / sizeof *units; u++)
-        if (strcmp(end, units[u].unit) == 0 && value > 0) *seconds = value * units[u].factor;
-    if (*seconds > 0) return OK;
-    return err_set(err, USAGE, "option '--time-limit' needs a time like 90s, 30min or 2h, not '%s'",
-                   text);
+    if (text) {
+        if (units_time(seconds, text, NULL, NULL) && *seconds > 0) return OK;
+        return err_set(err, USAGE,
+                       "option '--time-limit' needs a time like 90s, 30min or 2h, not '%s'", text);
+    }
+    int64_t when;
+    if (!end || !units_int(&when, end, NULL)) return OK;
+    double left = (double)when - clock_wall() - GRACE_S;
+    *seconds = left > 1 ? left : 1;
+    return OK;
 }
 
 static void read_launch(const struct invocation *in, struct launch *launch)
@@ -105,7 +110,7 @@ static enum code run_train(struct invocation *in, struct err *err)
                                .install_signals = true,
                                .kill_at_step = int_of(in, "kill-at-step", 0),
                                .allow_inexact = given(in, "allow-inexact") };
-    TRY(read_time(&opts.time_limit_s, text_of(in, "time-limit"), err));
+    TRY(read_time(in, &opts.time_limit_s, err));
     read_launch(in, &opts.launch);
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
     TRY(load_warm_start(in, &experiment, &warm, err));
@@ -141,6 +146,7 @@ static enum code run_verify(struct invocation *in, struct err *err)
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
     struct verify_resume_opts opts = { .experiment = in->args[0],
                                        .set = list_of(in, "set"),
+                                       .unset = list_of(in, "unset"),
                                        .device = text_of(in, "device"),
                                        .dir = text_of(in, "dir"),
                                        .kills = int_of(in, "kills", 3),
@@ -151,8 +157,8 @@ static enum code run_verify(struct invocation *in, struct err *err)
     json_t *result;
     TRY(verify_resume(&result, &opts, err));
     if (!print_json(in, result))
-        printf("resuming is exact: %lld steps, killed %lld times, %lld tensors, losses and "
-               "positions equal bit for bit\n",
+        printf("resuming is exact: %lld steps, killed %lld times; %lld tensors, positions, metrics "
+               "and losses are equal bit for bit\n",
                (long long)json_integer_value(json_object_get(result, "steps")),
                (long long)opts.kills,
                (long long)json_integer_value(json_object_get(result, "compared")));
@@ -175,7 +181,8 @@ const struct command train_commands[] = {
       .most = 1,
       .help = "Trains; an unfinished run resumes by itself, a finished one says so.",
       .detail = "SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask for a stop: a complete checkpoint is "
-                "saved and the exit\ncode is 75. The same command goes on from there.",
+                "saved and the exit\ncode is 75. The same command goes on from there. A second "
+                "SIGINT ends at once.",
       .example = "pawl train configs/fashion-cnn.yaml --set train.epochs=3 --run runs/short",
       .options = train_options,
       .run = run_train },

@@ -155,8 +155,8 @@ static enum code check_identity(struct checkpoint *checkpoint, const char *dir, 
 static enum code open_parts(struct checkpoint *checkpoint, const char *dir, struct err *err)
 {
     struct arena *arena = &checkpoint->arena;
-    TRY(json_read(&checkpoint->manifest, path_join(arena, dir, "manifest.json"), DOCUMENT_LIMIT,
-                  "checkpoint/1", err));
+    TRY(json_read_sealed(&checkpoint->manifest, path_join(arena, dir, "manifest.json"),
+                         DOCUMENT_LIMIT, "checkpoint/1", err));
     TRY(check_files(checkpoint, dir, err));
     TRY(read_document(&checkpoint->model, checkpoint, dir, "model.json", err));
     TRY(read_document(&checkpoint->profile, checkpoint, dir, "profile.json", err));

@@ -27,9 +27,9 @@ struct params {
     struct device *device;
     struct parameter *items; /* as in the graph, in its order */
     int count;
-    int64_t *offset; /* elements, in the value arenas or (states) in the state arenas */
-    struct segments segments;
-    int64_t state_size;
+    int64_t *offset;            /* elements, in the value arenas or (states) in the state arenas */
+    struct segments segments;   /* of the arenas of trained parameters */
+    struct segments states;     /* of the arenas of running statistics */
     float *memory[ARENA_COUNT]; /* NULL: not asked for */
 };
 

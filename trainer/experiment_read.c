@@ -46,6 +46,22 @@ static enum code read_length(struct experiment *e, const struct node *train, str
     return OK;
 }
 
+/* Distances are in epochs or steps: rows that are no text have no tokens. */
+static enum code check_spans(const struct node *train, struct err *err)
+{
+    static const char *const paths[] = { "validate_every", "checkpoint.every" };
+    for (size_t p = 0; p < sizeof paths / sizeof *paths; p++)
+        if (node_span(train, paths[p]).unit == SPAN_TOKENS)
+            return refuse(node_at(train, paths[p]), err, "cannot count tokens in rows",
+                          "Give a distance in epochs (5ep) or steps (500st).");
+    const struct node *schedule = node_at(train, "schedule"),
+                      *options = node_options(schedule, NULL);
+    if (node_has(options, "every") && node_span(options, "every").unit == SPAN_TOKENS)
+        return refuse(node_at(options, "every"), err, "cannot count tokens in rows",
+                      "Give a distance in epochs (5ep) or steps (500st).");
+    return OK;
+}
+
 static void read_saving(struct experiment *e, const struct node *train)
 {
     e->validate_every = node_span(train, "validate_every");
@@ -86,7 +102,7 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
                               .validate_split = node_text(root, "data.validate.split"),
                               .augment = node_at(root, "data.train.augment"),
                               .model = node_at(root, "model") };
-    if (node_has(e->model, "init")) e->init = node_text(e->model, "init");
+    if (node_has(e->model, "init")) e->init = node_path(arena, e->model, "init");
     TRY(read_length(e, train, err));
     optimizer_read(&e->optimizer, node_at(train, "optimizer"));
     schedule_read(&e->schedule, node_at(train, "schedule"));
@@ -101,6 +117,7 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
     e->ema_decay = real_or_zero(train, "ema.decay");
     e->seed = (uint64_t)node_int(train, "seed");
     e->threads = (int)node_int(train, "threads");
+    TRY(check_spans(train, err));
     read_saving(e, train);
     read_places(e, arena, root);
     return OK;

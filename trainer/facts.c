@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/str.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static json_t *digest_value(const struct digest *digest)
@@ -51,63 +52,75 @@ static void list_changes(struct str *out, const char *path, const json_t *a, con
     arena_release(&arena);
 }
 
-static enum code other_configuration(const json_t *stored, const json_t *now, const char *key,
-                                     const char *dir, struct err *err)
+static enum code other_configuration(const struct joining *joining, const json_t *before,
+                                     const json_t *now, struct err *err)
 {
     struct str changes = { 0 };
-    list_changes(&changes, "", json_object_get(stored, key), json_object_get(now, key));
-    err_set(err, CONFIG, "cannot resume run '%s': its configuration differs in %.300s", dir,
-            str_text(&changes));
+    list_changes(&changes, "", before, now);
+    err_set(err, CONFIG, "cannot resume run '%s': its configuration differs in %.300s",
+            joining->dir, str_text(&changes));
     err_hint(err, "Start another run with --run DIR, or take the change back.");
     str_release(&changes);
     return CONFIG;
 }
 
-static enum code inexact(const json_t *stored, const json_t *now, const char *dir, struct err *err)
+/* The first of the facts that decide bits in which the two starts differ; "" when there is none. */
+static void find_inexact(char text[INEXACT_TEXT], const struct joining *joining)
 {
     static const char *const keys[] = { "name", "description", "threads", "precision" };
-    const json_t *before = json_object_get(stored, "device"),
-                 *here = json_object_get(now, "device");
-    for (size_t k = 0; k < sizeof keys / sizeof *keys; k++) {
+    const json_t *before = json_object_get(joining->stored, "device");
+    const json_t *here = json_object_get(joining->now, "device");
+    *text = '\0';
+    for (size_t k = 0; k < sizeof keys / sizeof *keys && !*text; k++) {
         const json_t *a = json_object_get(before, keys[k]), *b = json_object_get(here, keys[k]);
         if (json_equal(a, b)) continue;
         struct arena arena = { 0 };
-        char *was = json_dumps(a, JSON_ENCODE_ANY), *is = json_dumps(b, JSON_ENCODE_ANY);
-        err_set(err, CONFIG,
-                "cannot resume run '%s' bit for bit: device %s was %.120s and is %.120s", dir,
-                keys[k], was ? was : "absent", is ? is : "absent");
-        err_hint(err, "Say --allow-inexact to go on all the same; it is written to the log.");
-        free(was);
-        free(is);
+        snprintf(text, INEXACT_TEXT, "device %s was %.140s and is %.140s", keys[k],
+                 a ? json_canonical(&arena, a, NULL) : "absent",
+                 b ? json_canonical(&arena, b, NULL) : "absent");
         arena_release(&arena);
-        return CONFIG;
     }
-    return OK;
 }
 
-enum code run_facts_match(bool *extends, const json_t *stored, const json_t *now,
-                          const struct experiment *experiment, bool allow_inexact, const char *dir,
+static enum code check_end(const struct joining *joining, struct err *err)
+{
+    const struct run_progress *progress = joining->progress;
+    const json_t *now = json_object_get(joining->now, "schedule_end");
+    const json_t *before = progress->schedule_end
+                               ? progress->schedule_end
+                               : json_object_get(joining->stored, "schedule_end");
+    if (json_equal(before, now)) return OK;
+    if (!schedule_extends(&joining->experiment->schedule)) {
+        other_configuration(joining, before, now, err);
+        return err_hint(err, "This schedule spreads over the whole run, so its end cannot move. "
+                             "Start another run with --run DIR, or take the change back.");
+    }
+    if (joining->steps >= progress->steps) return OK;
+    err_set(err, CONFIG, "cannot resume run '%s': it was to end at step %lld and would end at %lld",
+            joining->dir, (long long)progress->steps, (long long)joining->steps);
+    return err_hint(err, "A run can be made longer, not shorter.");
+}
+
+enum code run_facts_match(char inexact[INEXACT_TEXT], const struct joining *joining,
                           struct err *err)
 {
-    *extends = false;
+    const json_t *stored = joining->stored, *now = joining->now;
+    *inexact = '\0';
     if (!json_equal(json_object_get(stored, "config_digest"),
                     json_object_get(now, "config_digest")))
-        return other_configuration(stored, now, "config", dir, err);
+        return other_configuration(joining, json_object_get(stored, "config"),
+                                   json_object_get(now, "config"), err);
     const json_t *old_data = json_object_get(json_object_get(stored, "data"), "digest");
     const json_t *new_data = json_object_get(json_object_get(now, "data"), "digest");
     if (!json_equal(old_data, new_data)) {
         err_set(err, CONFIG,
-                "cannot resume run '%s': the dataset '%s' is not the one it began with", dir,
-                experiment->data);
-        err_hint(err, "Start another run with --run DIR, or put the old dataset back.");
-        return CONFIG;
+                "cannot resume run '%s': the dataset '%s' is not the one it began with",
+                joining->dir, joining->experiment->data);
+        return err_hint(err, "Start another run with --run DIR, or put the old dataset back.");
     }
-    const json_t *old_end = json_object_get(stored, "schedule_end");
-    const json_t *new_end = json_object_get(now, "schedule_end");
-    if (!json_equal(old_end, new_end)) {
-        if (!schedule_extends(&experiment->schedule))
-            return other_configuration(stored, now, "schedule_end", dir, err);
-        *extends = true;
-    }
-    return allow_inexact ? OK : inexact(stored, now, dir, err);
+    TRY(check_end(joining, err));
+    find_inexact(inexact, joining);
+    if (!*inexact || joining->allow_inexact) return OK;
+    err_set(err, CONFIG, "cannot resume run '%s' bit for bit: %.300s", joining->dir, inexact);
+    return err_hint(err, "Say --allow-inexact to go on all the same; it is written to the log.");
 }

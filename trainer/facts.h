@@ -11,11 +11,23 @@
 json_t *run_facts(const struct experiment *experiment, const struct dataset *dataset,
                   const struct device *device, enum dtype dtype, const char *build);
 
-/* Compares a run's stored manifest with this start's. CONFIG when the configuration or the data
- * differ (the hint names the keys), or when device, threads or binary differ and `allow_inexact` is
- * not set. *extends is set when only the end of the schedule moved and may move. */
-enum code run_facts_match(bool *extends, const json_t *stored, const json_t *now,
-                          const struct experiment *experiment, bool allow_inexact, const char *dir,
+/* A start that is to join a run. */
+struct joining {
+    const json_t *stored, *now;          /* the run's manifest; what run_facts says of this start */
+    const struct run_progress *progress; /* of the run */
+    const struct experiment *experiment;
+    const char *dir;
+    int64_t steps;      /* where this start would end */
+    bool allow_inexact; /* other bits are accepted */
+};
+
+enum { INEXACT_TEXT = 400 };
+
+/* Whether it may. CONFIG when the configuration or the data differ (the message names the keys),
+ * when the end moved and the schedule does not permit it, or when device, threads or precision
+ * differ; the last is accepted with `allow_inexact`, and `inexact` then says what differs (else
+ * ""). */
+enum code run_facts_match(char inexact[INEXACT_TEXT], const struct joining *joining,
                           struct err *err);
 
 #endif

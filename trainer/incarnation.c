@@ -90,7 +90,7 @@ static enum code check_holder(const char *path, const struct holder *me,
                               const struct launch *launch, const char *dir, struct err *err)
 {
     json_t *document;
-    TRY(json_read(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
+    TRY(json_read_sealed(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
     enum code code = OK;
     if (!launch->take_over && may_be_alive(document, me, launch)) {
         code = err_set(err, CONFLICT, "cannot take run '%s': process %lld on host '%s' holds it",
@@ -118,12 +118,19 @@ static enum code last_incarnation(struct arena *arena, int *last, const char *fo
     return OK;
 }
 
-/* Whether an incarnation's log shows that it got anywhere: a checkpoint, a stop or an end. */
+/* Whether an incarnation got anywhere: it left a checkpoint, or its log tells of one, of a stop or
+ * of an end. */
 static bool got_anywhere(struct arena *arena, const char *dir, int number)
 {
     json_t *records;
-    int damaged;
+    int damaged, by;
+    int64_t step;
     struct err unused;
+    char **names;
+    size_t count;
+    if (run_checkpoints(arena, &names, &count, dir, &unused)) return false;
+    for (size_t i = 0; i < count; i++)
+        if (run_parse_checkpoint(names[i], &step, &by) && by == number) return true;
     if (run_log_read(&records, &damaged, arena_format(arena, "%s/log-%04d.jsonl", dir, number),
                      &unused))
         return false;
@@ -162,9 +169,11 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
                              run->dir, err));
         TRY(check_progress(&run->arena, run->dir, last, launch, err));
         json_t *document = incarnation_document(&me, launch, last + 1);
+        json_t *sealed = json_sealed(document);
         size_t len;
-        const char *text = json_canonical(&run->arena, document, &len);
+        const char *text = json_canonical(&run->arena, sealed, &len);
         json_decref(document);
+        json_decref(sealed);
         bool won;
         TRY(fs_create_exclusive(arena_format(&run->arena, "%s/%04d.json", folder, last + 1), text,
                                 len, &won, err));
@@ -174,7 +183,7 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
     }
 }
 
-static enum code take(struct run *run, json_t *manifest, const char *config,
+static enum code take(struct run *run, const json_t *manifest, const char *config,
                       const struct launch *launch, struct err *err)
 {
     struct arena *arena = &run->arena;
@@ -184,11 +193,11 @@ static enum code take(struct run *run, json_t *manifest, const char *config,
     run->resuming = fs_exists(path_join(arena, run->dir, "manifest.json"));
     if (run->resuming) return run_manifest(&run->manifest, run->dir, err);
     TRY(fs_publish(path_join(arena, run->dir, "config.yaml"), config, strlen(config), err));
-    run->manifest = json_incref(manifest);
-    return json_publish(manifest, path_join(arena, run->dir, "manifest.json"), err);
+    run->manifest = json_deep_copy(manifest);
+    return json_publish_sealed(manifest, path_join(arena, run->dir, "manifest.json"), err);
 }
 
-enum code run_take(struct run *run, const char *dir, json_t *manifest, const char *config,
+enum code run_take(struct run *run, const char *dir, const json_t *manifest, const char *config,
                    const struct launch *launch, struct err *err)
 {
     memset(run, 0, sizeof *run);

@@ -46,6 +46,7 @@ enum code trainer_restore(struct trainer *t, const json_t *state, struct err *er
     const json_t *stop_best = json_object_get(state, "stop_best");
     t->has_stop_best = json_is_number(stop_best);
     t->stop_best = json_number_value(stop_best);
+    t->stopping_early = t->experiment->early_stop && t->waited >= t->experiment->patience;
     t->last_checkpoint = t->number;
     return OK;
 }

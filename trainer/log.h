@@ -14,8 +14,8 @@ struct run_log {
     char path[1100];
 };
 
-/* Opens for appending, behind the last whole record (IO otherwise); closes. A zeroed log is
- * closed. */
+/* Opens for appending (IO otherwise); closes. Each incarnation has a file of its own, so nothing is
+ * in it yet. A zeroed log is closed. */
 enum code run_log_open(struct run_log *log, const char *path, struct err *err);
 void run_log_close(struct run_log *log);
 
@@ -28,7 +28,7 @@ enum code run_log_add(struct run_log *log, json_t *record, struct err *err);
 enum code run_log_read(json_t **records, int *damaged, const char *path, struct err *err);
 
 /* All records of a run, across incarnations, without what was superseded (new reference). Each gets
- * "incarnation". A run that never started has none. */
+ * "incarnation". A run that never began has none; a folder that is not there is NOT_FOUND. */
 enum code run_log_read_all(json_t **records, const char *run, struct err *err);
 
 #endif

@@ -63,54 +63,58 @@ static enum code take_step(struct trainer *t, struct err *err)
 static void watch_early_stop(struct trainer *t)
 {
     const struct experiment *e = t->experiment;
+    if (!e->early_stop) return;
     const json_t *value = json_object_get(t->metrics, e->stop_by.metric);
-    if (!e->early_stop || !json_is_number(value)) return;
     double now = json_number_value(value);
     double gain = e->stop_by.larger_is_better ? now - t->stop_best : t->stop_best - now;
-    if (!t->has_stop_best || gain > e->least_gain) {
+    if (json_is_number(value) && (!t->has_stop_best || gain > e->least_gain)) {
         t->has_stop_best = true;
         t->stop_best = now;
         t->waited = 0;
-    } else if (++t->waited >= e->patience) {
-        t->stopping_early = true;
+    } else {
+        t->waited++;
     }
+    t->stopping_early = t->waited >= e->patience;
 }
 
-static void show_metrics(const struct trainer *t)
+static void show_metrics(struct trainer *t)
 {
     struct str line = { 0 };
     const char *name;
     json_t *value;
-    json_object_foreach(t->metrics, name, value) if (strcmp(name, "loss") != 0)
-        str_addf(&line, "  %s %.4f", name, json_number_value(value));
+    json_object_foreach(t->metrics, name, value)
+    {
+        char tag[128];
+        struct err unused;
+        if (!json_is_number(value)) {
+            str_addf(&line, "  %s is not finite", name);
+            continue;
+        }
+        snprintf(tag, sizeof tag, "validate/%s", name);
+        tensorboard_scalar(&t->run.board, tag, t->number, json_number_value(value), &unused);
+        if (strcmp(name, "loss") != 0) str_addf(&line, "  %s %.4f", name, json_number_value(value));
+    }
     log_note("epoch %.4g  step %lld/%lld  loss %.4f  validation:%s",
              (double)t->number / (double)t->epoch_steps, (long long)t->number,
              (long long)t->total_steps, t->loss, str_text(&line));
     str_release(&line);
 }
 
+/* A stop request ends it early; it is then made up for when the run goes on. */
 static enum code validate(struct trainer *t, struct err *err)
 {
     json_t *metrics;
     double begin = clock_monotonic();
-    TRY(validator_run(&t->validator, &metrics, err));
+    enum code code = validator_run(&t->validator, &metrics, signals_stop, err);
+    if (code) return code == STOPPED ? OK : code;
     json_decref(t->metrics);
     t->metrics = metrics;
     t->last_validation = t->number;
+    t->last_checkpoint = -1; /* what was saved at this step lacks these metrics */
     trainer_note(t,
                  json_pack("{s:s,s:I,s:O,s:f}", "kind", "validation", "step", (json_int_t)t->number,
                            "metrics", metrics, "seconds", clock_monotonic() - begin));
-    const char *name;
-    json_t *value;
-    json_object_foreach(metrics, name, value)
-    {
-        char tag[128];
-        struct err unused;
-        snprintf(tag, sizeof tag, "validate/%s", name);
-        tensorboard_scalar(&t->run.board, tag, t->number, json_number_value(value), &unused);
-    }
     show_metrics(t);
-    watch_early_stop(t);
     return OK;
 }
 
@@ -118,7 +122,7 @@ static bool asked_to_stop(const struct trainer *t)
 {
     const struct train_opts *o = t->opts;
     return signals_stop() || (o->stop_after && t->number - t->began_at >= o->stop_after) ||
-           (o->time_limit_s > 0 && clock_monotonic() - t->began >= o->time_limit_s);
+           (o->time_limit_s > 0 && clock_monotonic() - t->started >= o->time_limit_s);
 }
 
 /* A complete checkpoint of where the run stands, waited for. */
@@ -143,20 +147,34 @@ static enum code stop(struct trainer *t, struct err *err)
     return STOPPED;
 }
 
-static enum code run_steps(struct trainer *t, struct err *err)
+/* What is due where the run stands: validation, then a checkpoint. One that is ranked by a metric
+ * is validated first in any case; early stopping looks at the validations that the configuration
+ * asks for alone, since the distance of checkpoints must not change the numbers. */
+static enum code at_boundary(struct trainer *t, struct err *err)
 {
     const struct experiment *e = t->experiment;
+    bool save = due(t, e->checkpoint_every);
+    bool look = t->validates && due(t, e->validate_every);
+    if ((look || (save && e->best.metric)) && t->last_validation != t->number) {
+        TRY(validate(t, err));
+        if (t->last_validation != t->number) return OK; /* stopped */
+        if (look) watch_early_stop(t);
+    }
+    if (save && t->last_checkpoint != t->number) return trainer_checkpoint(t, err);
+    return trainer_settle(t, false, err);
+}
+
+static enum code run_steps(struct trainer *t, struct err *err)
+{
+    if (t->number) TRY(at_boundary(t, err)); /* what a stop request cut short */
     while (t->number < t->total_steps && !t->stopping_early) {
         if (asked_to_stop(t)) return stop(t, err);
         TRY(take_step(t, err));
         if (t->number == t->opts->kill_at_step) kill(getpid(), SIGKILL);
         trainer_progress(t, t->number == t->total_steps);
-        if (t->validates && due(t, e->validate_every)) TRY(validate(t, err));
-        if (due(t, e->checkpoint_every))
-            TRY(trainer_checkpoint(t, err));
-        else
-            TRY(trainer_settle(t, false, err));
+        TRY(at_boundary(t, err));
     }
+    if (t->validates && t->last_validation != t->number && signals_stop()) return stop(t, err);
     TRY(save_now(t, err));
     trainer_note(t, json_pack("{s:s,s:I,s:s}", "kind", "end", "step", (json_int_t)t->number,
                               "reason", t->stopping_early ? "early stop" : "complete"));
@@ -165,33 +183,40 @@ static enum code run_steps(struct trainer *t, struct err *err)
     return OK;
 }
 
+/* Whether these are the bytes that the run was trained on. */
+static enum code same_data(bool *same, const json_t *manifest, const char *path, struct err *err)
+{
+    struct dataset dataset;
+    char text[DIGEST_TEXT];
+    TRY(dataset_open(&dataset, path, err));
+    const char *stored = json_string_value(
+        json_object_get(json_object_get(manifest, "data"), "digest"));
+    *same = stored && strcmp(stored, digest_text(&dataset.digest, text)) == 0;
+    dataset_close(&dataset);
+    return OK;
+}
+
 /* Whether the run came to its end earlier, under this configuration and on this data. */
 static enum code finished_before(bool *finished, const struct experiment *experiment,
                                  const char *dir, struct err *err)
 {
     struct arena arena = { 0 };
-    *finished = false;
-    json_t *manifest = NULL;
+    struct run_progress progress = { 0 };
+    json_t *manifest = NULL, *end = document_values(experiment->document, AFFECTS_SCHEDULE_END);
     char text[DIGEST_TEXT];
     enum code code = OK;
+    *finished = false;
     if (!fs_exists(path_join(&arena, dir, "manifest.json"))) goto out;
     if ((code = run_manifest(&manifest, dir, err))) goto out;
-    json_t *end = document_values(experiment->document, AFFECTS_SCHEDULE_END);
+    if ((code = run_progress_read(&progress, dir, err))) goto out;
     const char *config = json_string_value(json_object_get(manifest, "config_digest"));
-    bool same = config && strcmp(config, digest_text(&experiment->digest, text)) == 0 &&
-                json_equal(end, json_object_get(manifest, "schedule_end"));
-    json_decref(end);
-    if (same) code = run_finished(finished, dir, err);
-    if (code || !*finished) goto out;
-    struct dataset dataset;
-    if ((code = dataset_open(&dataset, experiment->data, err))) goto out;
-    json_t *data = json_object_get(json_object_get(manifest, "data"), "digest");
-    if (strcmp(json_string_value(data) ? json_string_value(data) : "",
-               digest_text(&dataset.digest, text)) != 0)
-        *finished = false;
-    dataset_close(&dataset);
+    if (progress.finished && json_equal(end, progress.schedule_end) && config &&
+        strcmp(config, digest_text(&experiment->digest, text)) == 0)
+        code = same_data(finished, manifest, experiment->data, err);
 out:
+    run_progress_release(&progress);
     json_decref(manifest);
+    json_decref(end);
     arena_release(&arena);
     return code;
 }
@@ -206,8 +231,7 @@ static enum code fill_result(struct train_result *result, const char *dir, struc
     if (!code) {
         snprintf(result->checkpoint, sizeof result->checkpoint, "%s", best);
         result->digest = checkpoint.model_digest;
-        if (!result->metrics)
-            result->metrics = json_deep_copy(json_object_get(checkpoint.trainer, "metrics"));
+        result->metrics = json_deep_copy(json_object_get(checkpoint.trainer, "metrics"));
         checkpoint_close(&checkpoint);
     }
     arena_release(&arena);
@@ -218,6 +242,8 @@ enum code train(struct train_result *result, const struct experiment *experiment
                 const struct train_opts *opts, struct err *err)
 {
     memset(result, 0, sizeof *result);
+    double started = clock_monotonic();
+    if (opts->install_signals) signals_install();
     if (opts->run)
         snprintf(result->run, sizeof result->run, "%s", opts->run);
     else
@@ -228,6 +254,7 @@ enum code train(struct train_result *result, const struct experiment *experiment
     struct trainer trainer = { .experiment = experiment,
                                .opts = opts,
                                .saves = json_array(),
+                               .started = started,
                                .last_checkpoint = -1,
                                .last_validation = -1 };
     enum code code = trainer_start(&trainer, err);
@@ -242,7 +269,6 @@ enum code train(struct train_result *result, const struct experiment *experiment
                                                     experiment->batch) /
                                                seconds
                                          : 0;
-        result->metrics = json_incref(trainer.metrics);
     }
     log_live_end();
     trainer_release(&trainer);

@@ -30,16 +30,15 @@ struct trainer {
     int64_t time;   /* updates made */
     double loss, norm, rate;
 
-    /* watching a metric */
-    bool has_best, stopping_early;
-    double best, stop_best;
-    bool has_stop_best;
+    /* watching a metric to stop early */
+    bool stopping_early, has_stop_best;
+    double stop_best;
     int64_t waited;
     json_t *metrics; /* last validation, or NULL */
     int64_t last_validation, last_checkpoint;
     json_t *saves; /* list of {name, step, value?} that this run keeps */
 
-    double began, last_log, last_status;
+    double started, began, last_log, last_status; /* started: with the command; began: to step */
     int64_t began_at, logged_at;
     double loss_sum; /* since the last step record */
     int64_t loss_count, skipped;

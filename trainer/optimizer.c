@@ -138,6 +138,7 @@ static void append_ema(struct graph *graph, const struct params *params, double 
     node.in[0] = arena_value(graph, params, average);
     node.in[1] = arena_value(graph, params, from);
     node.attr.optimizer.decay = (float)decay;
+    node.attr.optimizer.segments = average == ARENA_EMA ? &params->segments : &params->states;
     graph_node(graph, &node);
 }
 

@@ -91,6 +91,43 @@ static enum code open_data(struct trainer *t, struct err *err)
     return OK;
 }
 
+/* A split that the file names must be there; the default one need not. */
+static enum code find_validation(struct trainer *t, struct err *err)
+{
+    const struct experiment *e = t->experiment;
+    t->validates = dataset_split(&t->dataset, e->validate_split) != NULL;
+    const struct node *named = node_at(e->document->root, "data.validate.split");
+    if (t->validates || named->is_default) return OK;
+    err_set(err, CONFIG, "cannot validate: dataset '%s' has no split '%s'", e->data,
+            e->validate_split);
+    return err_at(err, named->mark.file, named->mark.line, named->mark.column);
+}
+
+/* A metric to watch must be one that validation computes. */
+static enum code check_watched(struct trainer *t, const struct watched *watched, const char *path,
+                               struct err *err)
+{
+    if (!watched->metric) return OK;
+    const struct node *at = node_at(t->experiment->document->root, path);
+    const char *const *names = validator_metrics(t->dataset.task == TASK_CLASSIFICATION);
+    struct str known = { 0 };
+    bool found = false;
+    for (int i = 0; names[i]; i++) {
+        found |= strcmp(names[i], watched->metric) == 0;
+        str_addf(&known, i ? ", %s" : "%s", names[i]);
+    }
+    if (!t->validates)
+        err_set(err, CONFIG, "cannot watch '%s': dataset '%s' has no split '%s' to validate on",
+                watched->metric, t->experiment->data, t->experiment->validate_split);
+    else if (!found)
+        err_set(err, CONFIG, "cannot watch '%s': validation measures %s", watched->metric,
+                str_text(&known));
+    const char *nearest = text_nearest(watched->metric, names);
+    if (t->validates && !found && nearest) err_hint(err, "Did you mean '%s'?", nearest);
+    str_release(&known);
+    return t->validates && found ? OK : err_at(err, at->mark.file, at->mark.line, at->mark.column);
+}
+
 static enum code open_programs(struct trainer *t, struct err *err)
 {
     const struct experiment *e = t->experiment;
@@ -111,7 +148,9 @@ static enum code open_programs(struct trainer *t, struct err *err)
         err_hint(err, "Use `last_batch: drop`.");
         return CONFIG;
     }
-    t->validates = dataset_split(&t->dataset, e->validate_split) != NULL;
+    TRY(find_validation(t, err));
+    TRY(check_watched(t, &e->best, "train.checkpoint.by.metric", err));
+    TRY(check_watched(t, &e->stop_by, "train.early_stop.metric", err));
     if (!t->validates) return OK;
     struct validator_opts validator = { .model = t->model,
                                         .split = e->validate_split,
@@ -141,7 +180,8 @@ static enum code first_values(struct trainer *t, struct err *err)
     return OK;
 }
 
-/* Tries the run's checkpoints from the newest; a damaged one is named, skipped and kept. */
+/* Tries the run's checkpoints from the newest; a damaged one is named, skipped and kept. Where none
+ * is whole, training begins again: the same numbers come out. */
 static enum code resume(struct trainer *t, const char **from, struct err *err)
 {
     char **names;
@@ -154,7 +194,8 @@ static enum code resume(struct trainer *t, const char **from, struct err *err)
         const char *path = arena_format(&t->run.arena, "%s/checkpoints/%s", t->run.dir, names[i]);
         enum code code = checkpoint_open(&checkpoint, path, &why);
         if (code == DAMAGED || code == NOT_FOUND) {
-            log_warn("%s; an older checkpoint is taken", why.message);
+            log_warn("%s; %s", why.message,
+                     i + 1 < count ? "an older checkpoint is tried" : "training begins again");
             continue;
         }
         if (code) {
@@ -170,25 +211,69 @@ static enum code resume(struct trainer *t, const char **from, struct err *err)
     return OK;
 }
 
-static enum code take_run(struct trainer *t, struct err *err)
+/* Whether this start may join the run in `dir`, where there is one. */
+static enum code check_joining(struct trainer *t, const char *dir, const json_t *facts,
+                               char inexact[INEXACT_TEXT], struct err *err)
+{
+    json_t *stored = NULL;
+    struct run_progress progress = { 0 };
+    *inexact = '\0';
+    if (!fs_exists(path_join(&t->arena, dir, "manifest.json"))) return OK;
+    enum code code = run_manifest(&stored, dir, err);
+    if (!code) code = run_progress_read(&progress, dir, err);
+    struct joining joining = { .stored = stored,
+                               .now = facts,
+                               .progress = &progress,
+                               .experiment = t->experiment,
+                               .dir = dir,
+                               .steps = t->total_steps,
+                               .allow_inexact = t->opts->allow_inexact };
+    if (!code) code = run_facts_match(inexact, &joining, err);
+    run_progress_release(&progress);
+    json_decref(stored);
+    return code;
+}
+
+static enum code take_run(struct trainer *t, const json_t *facts, char inexact[INEXACT_TEXT],
+                          struct err *err)
 {
     const struct experiment *e = t->experiment;
     const char *dir = t->opts->run ? t->opts->run : arena_format(&t->arena, "runs/%s", e->name);
-    json_t *facts = run_facts(e, &t->dataset, &t->device, t->dtype, t->opts->build);
     struct str config = { 0 };
     document_render(e->document, dir, &config);
-    enum code code = OK;
-    bool extends = false;
-    json_t *stored = NULL;
-    if (fs_exists(path_join(&t->arena, dir, "manifest.json"))) {
-        code = run_manifest(&stored, dir, err);
-        if (!code)
-            code = run_facts_match(&extends, stored, facts, e, t->opts->allow_inexact, dir, err);
-    }
+    enum code code = check_joining(t, dir, facts, inexact, err);
     if (!code) code = run_take(&t->run, dir, facts, str_text(&config), &t->opts->launch, err);
-    json_decref(stored);
-    json_decref(facts);
     str_release(&config);
+    return code;
+}
+
+/* The first record, and what people should know of this start. */
+static enum code begin(struct trainer *t, const char *from, const json_t *facts,
+                       const char *inexact, struct err *err)
+{
+    struct run_opening opening = { .resumed_step = t->number,
+                                   .steps = t->total_steps,
+                                   .checkpoint = from,
+                                   .schedule_end = json_object_get(facts, "schedule_end") };
+    TRY(run_begin(&t->run, &opening, err));
+    if (*inexact) trainer_note(t, json_pack("{s:s,s:s}", "kind", "inexact", "message", inexact));
+    if (from)
+        log_note("resuming run %s at step %lld of %lld from %s", t->run.dir, (long long)t->number,
+                 (long long)t->total_steps, from);
+    return OK;
+}
+
+/* Takes the run and goes to where it stands. */
+static enum code join(struct trainer *t, struct err *err)
+{
+    char inexact[INEXACT_TEXT];
+    const char *from = NULL;
+    json_t *facts = run_facts(t->experiment, &t->dataset, &t->device, t->dtype, t->opts->build);
+    enum code code = take_run(t, facts, inexact, err);
+    if (!code) code = first_values(t, err);
+    if (!code && t->run.resuming) code = resume(t, &from, err);
+    if (!code) code = begin(t, from, facts, inexact, err);
+    json_decref(facts);
     return code;
 }
 
@@ -205,15 +290,7 @@ enum code trainer_compile(struct trainer *t, struct err *err)
 enum code trainer_start(struct trainer *t, struct err *err)
 {
     TRY(trainer_compile(t, err));
-    TRY(take_run(t, err));
-    if (t->opts->install_signals) signals_install();
-    TRY(first_values(t, err));
-    const char *from = NULL;
-    if (t->run.resuming) TRY(resume(t, &from, err));
-    TRY(run_begin(&t->run, from ? t->number : -1, from, err));
-    if (from)
-        log_note("resuming run %s at step %lld of %lld from %s", t->run.dir, (long long)t->number,
-                 (long long)t->total_steps, from);
+    TRY(join(t, err));
     struct saver_opts how = { .model = t->model,
                               .profile = t->profile,
                               .experiment = t->experiment };

@@ -18,7 +18,9 @@ enum code step_params(struct params *params, const json_t *model,
     struct arena arena = { 0 };
     struct graph graph;
     graph_init(&graph, &arena);
-    struct build_opts build = { .batch = experiment->micro_batch, .training = true };
+    struct build_opts build = { .batch = experiment->micro_batch,
+                                .training = true,
+                                .layers = node_at(experiment->model, "layers") };
     enum code code = model_build(&graph, model, &build, err);
     if (!code && plan_only)
         params_lay_out(params, &graph, device);

@@ -34,7 +34,7 @@ struct train_result {
     int64_t step;               /* optimizer steps done */
     double loss;                /* of the last step logged */
     double seconds, rows_per_s; /* of this start */
-    json_t *metrics;            /* last validation, or NULL; the caller decrefs */
+    json_t *metrics;            /* of that checkpoint, or NULL; the caller decrefs */
 };
 
 /* Trains. Fails with CONFIG (also: another configuration in that directory, with the changed keys),

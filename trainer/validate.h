@@ -33,8 +33,13 @@ enum code validator_open(struct validator *validator, const struct dataset *data
                          struct params *params, const struct validator_opts *opts, struct err *err);
 void validator_close(struct validator *validator);
 
-/* Runs over the whole split and returns its metrics as {name: value} (new reference): "loss"
- * always, and those of eval's table that fit the task. */
-enum code validator_run(struct validator *validator, json_t **found, struct err *err);
+/* The names of the metrics that validator_run computes for a task, "loss" among them;
+ * NULL-terminated. */
+const char *const *validator_metrics(bool classification);
+
+/* Runs over the whole split and returns its metrics as {name: value} (new reference); null where a
+ * value is not finite. `stop` is asked between tiles: when it says so, STOPPED is returned. */
+enum code validator_run(struct validator *validator, json_t **values, bool (*stop)(void),
+                        struct err *err);
 
 #endif

@@ -9,12 +9,12 @@
 #include "base/json.h"
 
 struct verify_resume_opts {
-    const char *experiment; /* path */
-    const char *const *set; /* further overrides, NULL-terminated; or NULL */
-    const char *device;     /* or NULL */
-    const char *dir;        /* where the two runs go; emptied first, removed on success */
-    int64_t kills;          /* at least 1 */
-    uint64_t seed;          /* of the kill points */
+    const char *experiment;                /* path */
+    const char *const *set, *const *unset; /* overrides, NULL-terminated; or NULL */
+    const char *device;                    /* or NULL */
+    const char *dir; /* where the two runs go; emptied first, removed on success */
+    int64_t kills;   /* at least 1 */
+    uint64_t seed;   /* of the kill points */
     char **environment;
 };
 
