@@ -186,12 +186,27 @@ static const struct step {
     char what;
     int64_t number, holds;
 } steps[] = {
-    { 'b', 0, 0 }, { 'p', 1, 1 }, { 'b', 0, 0 }, { 'p', 2, 2 }, { 'p', 3, 3 }, { 'b', 0, 2 },
+    { 'b', 0, 0 },
+    { 'p', 1, 1 },
+    { 'b', 0, 0 },
+    { 'p', 2, 2 },
+    { 'p', 3, 3 },
+    { 'b', 0, 2 },
     { 'b', 0, 1 }, /* not back to 3 */
     { 'b', 0, 0 }, /* nothing before 1 */
     { 't', 4, 0 }, /* was never there */
     { 't', 3, 3 }, /* was, so it may be stated */
-    { 'p', 4, 4 }, { 'b', 0, 3 }, { 'p', 2, 2 }, { 'p', 1, 1 }, { 'b', 0, 2 }, { 'b', 0, 3 },
+    { 'p', 4, 4 },
+    { 'b', 0, 3 },
+    { 'p', 2, 2 },
+    { 'p', 1, 1 },
+    { 'b', 0, 2 },
+    { 'b', 0, 3 },
+    /* 3 is below 1 once more, and was rolled back from */
+    { 'p', 1, 1 },
+    { 'p', 3, 3 },
+    { 'b', 0, 1 },
+    { 'b', 0, 0 },
 };
 
 Test(rollback, goes_to_the_version_before_and_never_to_one_rolled_back_from)

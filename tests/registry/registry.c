@@ -268,8 +268,13 @@ Test(resolve, finds_versions_by_number_digest_and_channel_with_or_without_views)
     const char *view = path_join(&s.arena, s.path, "cache/channels.json");
     const char *aside = path_join(&s.arena, s.dir, "aside");
     struct bytes fresh;
-    /* 0: as it is; 1: a view that is behind; 2: a damaged one; 3: none */
-    for (int mode = 0; mode < 4; mode++) {
+    struct support t;
+    begin(&t);
+    fill(&t, 1);
+    MUST(support_promote(&t.registry, &moved, "fashion", 1, "production", &s.err));
+    const char *foreign = path_join(&s.arena, t.path, "cache/channels.json");
+    /* 0: as it is; 1: a view that is behind; 2: a damaged one; 3: none; 4: another registry's */
+    for (int mode = 0; mode < 5; mode++) {
         if (mode == 1) {
             MUST(support_promote(&s.registry, &moved, "fashion", 3, "production", &s.err));
             MUST(fs_read(&s.arena, &fresh, view, 1 << 20, &s.err));
@@ -279,6 +284,7 @@ Test(resolve, finds_versions_by_number_digest_and_channel_with_or_without_views)
         }
         if (mode == 2) MUST(fs_publish(view, "{\"pawl\":", 8, &s.err));
         if (mode == 3) MUST(fs_remove(view, &s.err));
+        if (mode == 4) MUST(fs_replace(foreign, view, &s.err));
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
             struct registry reader;
             MUST(registry_open(&reader, s.path, &s.err));
@@ -291,6 +297,7 @@ Test(resolve, finds_versions_by_number_digest_and_channel_with_or_without_views)
     }
     cr_expect_eq(registry_resolve(&s.registry, &resolved, "fashion@stagin", &s.err), NOT_FOUND);
     HINTS("fashion@staging");
+    support_close(&t);
     support_close(&s);
 }
 

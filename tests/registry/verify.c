@@ -304,9 +304,11 @@ Test(deploy, puts_a_probed_bundle_in_place_and_is_idempotent)
     support_close(&s);
 }
 
-/* A third version, built by hand from the parts of the other two: its golden outputs are not those of
- * its weights, or (`other_model`) it says that it is the second one's model. */
-static void add_broken(struct support *support, struct digest *digest, bool other_model)
+/* A third version, built by hand from the parts of the other two: its golden outputs are the second
+ * one's; or its manifest says that it is the second one's model; or journal and manifest disagree. */
+enum broken { BROKEN_SAMPLE, BROKEN_MANIFEST, BROKEN_ENTRY };
+
+static void add_broken(struct support *support, struct digest *digest, enum broken broken)
 {
     struct oci_version files, other;
     struct registry *registry = &support->registry;
@@ -315,9 +317,9 @@ static void add_broken(struct support *support, struct digest *digest, bool othe
     cr_assert_eq(oci_read(registry, &files, &model->versions[0].digest, err), OK);
     cr_assert_eq(oci_read(registry, &other, &model->versions[1].digest, err), OK);
     for (int i = 0; i < files.layer_count; i++)
-        if (!other_model && strcmp(files.layers[i].name, "sample.h5") == 0)
+        if (broken == BROKEN_SAMPLE && strcmp(files.layers[i].name, "sample.h5") == 0)
             files.layers[i] = *oci_layer(&other, "sample.h5");
-    if (other_model) files.model_digest = other.model_digest;
+    if (broken != BROKEN_SAMPLE) files.model_digest = other.model_digest;
     cr_assert_eq(oci_put(registry, &files, digest, "fashion", err), OK);
     cr_assert_eq(oci_place(registry, "fashion", digest, &files, err), OK);
     struct entry last;
@@ -328,8 +330,9 @@ static void add_broken(struct support *support, struct digest *digest, bool othe
     draft.body = json_deep_copy(last.body);
     json_object_set_new(draft.body, "number", json_integer(3));
     json_object_set_new(draft.body, "digest", json_string(digest_text(digest, text)));
-    json_object_set_new(draft.body, "model_digest",
-                        json_string(digest_text(&files.model_digest, text)));
+    if (broken != BROKEN_ENTRY)
+        json_object_set_new(draft.body, "model_digest",
+                            json_string(digest_text(&files.model_digest, text)));
     cr_assert_eq(
         entry_render(&support->arena, &bytes, &draft, 10, &registry->state.head.digest, err), OK);
     overwrite(journal_path(&support->arena, &registry->journal, 10), bytes.at, bytes.len);
@@ -337,13 +340,25 @@ static void add_broken(struct support *support, struct digest *digest, bool othe
     entry_release(&last);
 }
 
+Test(verify, a_manifest_that_contradicts_the_journal_is_a_problem)
+{
+    struct support s;
+    struct digest digest;
+    begin(&s);
+    add_broken(&s, &digest, BROKEN_ENTRY);
+    cr_expect_gt(problems(&s, NULL, NULL), 0);
+    cr_expect(strstr(s.err.message, "name different models"), "%s", s.err.message);
+    support_close(&s);
+}
+
 Test(deploy, a_failed_probe_leaves_current_untouched)
 {
     static const struct {
-        bool other_model;
+        enum broken broken;
         enum code code;
         const char *says;
-    } rows[] = { { false, HOPELESS, "golden row 0" }, { true, DAMAGED, "holds another model" } };
+    } rows[] = { { BROKEN_SAMPLE, HOPELESS, "golden row 0" },
+                 { BROKEN_MANIFEST, DAMAGED, "holds another model" } };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct support s;
         struct deployed deployed;
@@ -352,7 +367,7 @@ Test(deploy, a_failed_probe_leaves_current_untouched)
         const char *dir = path_join(&s.arena, s.dir, "deploy");
         MUST(registry_deploy(&s.registry, &deployed, "fashion@1", dir, NULL, &s.err));
         const char *before = target(&s, dir);
-        add_broken(&s, &digest, rows[i].other_model);
+        add_broken(&s, &digest, rows[i].broken);
         cr_expect_eq(registry_deploy(&s.registry, &deployed, "fashion@3", dir, NULL, &s.err),
                      rows[i].code);
         cr_expect(strstr(s.err.message, rows[i].says), "%s", s.err.message);
