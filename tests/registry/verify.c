@@ -1,5 +1,6 @@
 /* registry_verify and deploy: damage is noticed wherever it is, and harmless things are only
  * notes. */
+#include "base/str.h"
 #include "registry/bundle.h"
 #include "tests/registry/shared_support.h"
 
@@ -181,7 +182,7 @@ Test(verify, copies_late_views_and_leftovers_are_notes)
     support_close(&s);
 }
 
-Test(verify, missing_things_and_nonsense_are_problems)
+Test(verify, missing_things_are_problems)
 {
     static const char *const paths[] = { "models/fashion/oci-layout", "models/other" };
     struct support s;
@@ -194,18 +195,59 @@ Test(verify, missing_things_and_nonsense_are_problems)
         MUST(fs_replace(aside, path, &s.err));
     }
     cr_expect_eq(problems(&s, NULL, NULL), 0, "%s", s.err.message);
-    /* a link of the chain that is sound but tells nonsense: a promotion from what was not held */
-    struct draft draft = { .kind = ENTRY_PROMOTE };
-    struct entry last;
-    struct bytes bytes;
-    MUST(journal_read(&s.registry.journal, &last, 9, &s.err));
-    draft.body = json_deep_copy(last.body);
-    MUST(entry_render(&s.arena, &bytes, &draft, 10, &last.digest, &s.err));
-    overwrite(journal_path(&s.arena, &s.registry.journal, 10), bytes.at, bytes.len);
-    cr_expect_gt(problems(&s, NULL, NULL), 0);
-    cr_expect(strstr(s.err.message, "entry 10 (promote) makes no sense"), "%s", s.err.message);
-    entry_release(&last);
-    draft_release(&draft);
+    support_close(&s);
+}
+
+/* Entries that are sound links of the chain but contradict what came before: a body in which ~ stands
+ * for the first version's digest of its manifest, ^ for that of its model. */
+static const struct nonsense {
+    enum entry_kind kind;
+    const char *body;
+} nonsense[] = {
+#define MOVE(number, from, unchanged)                                                              \
+    "{\"model\":\"fashion\",\"number\":" number ",\"digest\":\"~\",\"model_digest\":\"^\","        \
+    "\"channel\":\"production\",\"unchanged\":" unchanged ",\"from\":" from ",\"report\":\"^\"}"
+    { ENTRY_PROMOTE, MOVE("1", "1", "false") },  /* the channel held 2 */
+    { ENTRY_PROMOTE, MOVE("1", "2", "true") },   /* it changes the channel */
+    { ENTRY_PROMOTE, MOVE("2", "2", "true") },   /* another version's digest */
+    { ENTRY_ROLLBACK, MOVE("7", "2", "false") }, /* no such version */
+    { ENTRY_REGISTER, "{\"model\":\"fashion\",\"number\":5,\"digest\":\"~\",\"model_digest\":\"^\","
+                      "\"variant\":\"raw\",\"facts\":{}}" }, /* 3 is the next */
+    { ENTRY_REGISTER, "{\"model\":\"../up\",\"number\":1,\"digest\":\"~\",\"model_digest\":\"^\","
+                      "\"variant\":\"raw\",\"facts\":{}}" },
+    { ENTRY_LOOK, "{\"suite\":\"~\",\"model_digest\":\"^\",\"look\":2}" }, /* the first one */
+    { ENTRY_REPORT, "{\"model\":\"fashion\",\"number\":2,\"model_digest\":\"^\",\"suite\":\"~\","
+                    "\"verdict\":\"pass\",\"report\":\"~\",\"files\":{}}" }, /* about 1 */
+};
+
+Test(verify, a_chain_that_tells_nonsense_is_damaged)
+{
+    struct support s;
+    begin(&s);
+    const struct version first = s.registry.state.models[0].versions[0];
+    char digest[DIGEST_TEXT], model[DIGEST_TEXT];
+    digest_text(&first.digest, digest);
+    digest_text(&first.model_digest, model);
+    const char *path = journal_path(&s.arena, &s.registry.journal, 10);
+    for (size_t i = 0; i < sizeof nonsense / sizeof *nonsense; i++) {
+        struct draft draft = { .kind = nonsense[i].kind };
+        struct str body = { 0 };
+        struct bytes bytes;
+        for (const char *c = nonsense[i].body; *c; c++)
+            if (*c == '~' || *c == '^')
+                str_add(&body, *c == '~' ? digest : model);
+            else
+                str_add_char(&body, *c);
+        MUST(json_parse(&draft.body, body.at, body.len, "body", &s.err));
+        MUST(entry_render(&s.arena, &bytes, &draft, 10, &s.registry.state.head.digest, &s.err));
+        overwrite(path, bytes.at, bytes.len);
+        cr_expect_gt(problems(&s, NULL, NULL), 0, "row %zu", i);
+        cr_expect(strstr(s.err.message, "makes no sense"), "row %zu: %s", i, s.err.message);
+        draft_release(&draft);
+        str_release(&body);
+    }
+    MUST(fs_remove(path, &s.err));
+    cr_expect_eq(problems(&s, NULL, NULL), 0, "%s", s.err.message);
     support_close(&s);
 }
 
@@ -262,9 +304,11 @@ Test(deploy, puts_a_probed_bundle_in_place_and_is_idempotent)
     support_close(&s);
 }
 
-/* A version whose golden outputs its weights do not give: built by hand from the parts of
- * another. */
-static void add_broken(struct support *support, struct digest *digest)
+/* A third version, built by hand from the parts of the other two: its golden outputs are the second
+ * one's; or its manifest says that it is the second one's model; or journal and manifest disagree. */
+enum broken { BROKEN_SAMPLE, BROKEN_MANIFEST, BROKEN_ENTRY };
+
+static void add_broken(struct support *support, struct digest *digest, enum broken broken)
 {
     struct oci_version files, other;
     struct registry *registry = &support->registry;
@@ -273,8 +317,9 @@ static void add_broken(struct support *support, struct digest *digest)
     cr_assert_eq(oci_read(registry, &files, &model->versions[0].digest, err), OK);
     cr_assert_eq(oci_read(registry, &other, &model->versions[1].digest, err), OK);
     for (int i = 0; i < files.layer_count; i++)
-        if (strcmp(files.layers[i].name, "sample.h5") == 0)
+        if (broken == BROKEN_SAMPLE && strcmp(files.layers[i].name, "sample.h5") == 0)
             files.layers[i] = *oci_layer(&other, "sample.h5");
+    if (broken != BROKEN_SAMPLE) files.model_digest = other.model_digest;
     cr_assert_eq(oci_put(registry, &files, digest, "fashion", err), OK);
     cr_assert_eq(oci_place(registry, "fashion", digest, &files, err), OK);
     struct entry last;
@@ -285,6 +330,9 @@ static void add_broken(struct support *support, struct digest *digest)
     draft.body = json_deep_copy(last.body);
     json_object_set_new(draft.body, "number", json_integer(3));
     json_object_set_new(draft.body, "digest", json_string(digest_text(digest, text)));
+    if (broken != BROKEN_ENTRY)
+        json_object_set_new(draft.body, "model_digest",
+                            json_string(digest_text(&files.model_digest, text)));
     cr_assert_eq(
         entry_render(&support->arena, &bytes, &draft, 10, &registry->state.head.digest, err), OK);
     overwrite(journal_path(&support->arena, &registry->journal, 10), bytes.at, bytes.len);
@@ -292,21 +340,41 @@ static void add_broken(struct support *support, struct digest *digest)
     entry_release(&last);
 }
 
-Test(deploy, a_failed_probe_leaves_current_untouched)
+Test(verify, a_manifest_that_contradicts_the_journal_is_a_problem)
 {
     struct support s;
-    struct deployed deployed;
     struct digest digest;
     begin(&s);
-    const char *dir = path_join(&s.arena, s.dir, "deploy");
-    MUST(registry_deploy(&s.registry, &deployed, "fashion@1", dir, NULL, &s.err));
-    const char *before = target(&s, dir);
-    add_broken(&s, &digest);
-    cr_expect_eq(registry_deploy(&s.registry, &deployed, "fashion@3", dir, NULL, &s.err), HOPELESS);
-    cr_expect(strstr(s.err.message, "golden row 0"), "%s", s.err.message);
-    cr_expect_str_eq(target(&s, dir), before);
-    cr_expect_not(fs_exists(path_join(&s.arena, dir, bundle_name(&s.arena, &digest))));
+    add_broken(&s, &digest, BROKEN_ENTRY);
+    cr_expect_gt(problems(&s, NULL, NULL), 0);
+    cr_expect(strstr(s.err.message, "name different models"), "%s", s.err.message);
     support_close(&s);
+}
+
+Test(deploy, a_failed_probe_leaves_current_untouched)
+{
+    static const struct {
+        enum broken broken;
+        enum code code;
+        const char *says;
+    } rows[] = { { BROKEN_SAMPLE, HOPELESS, "golden row 0" },
+                 { BROKEN_MANIFEST, DAMAGED, "holds another model" } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct support s;
+        struct deployed deployed;
+        struct digest digest;
+        begin(&s);
+        const char *dir = path_join(&s.arena, s.dir, "deploy");
+        MUST(registry_deploy(&s.registry, &deployed, "fashion@1", dir, NULL, &s.err));
+        const char *before = target(&s, dir);
+        add_broken(&s, &digest, rows[i].broken);
+        cr_expect_eq(registry_deploy(&s.registry, &deployed, "fashion@3", dir, NULL, &s.err),
+                     rows[i].code);
+        cr_expect(strstr(s.err.message, rows[i].says), "%s", s.err.message);
+        cr_expect_str_eq(target(&s, dir), before);
+        cr_expect_not(fs_exists(path_join(&s.arena, dir, bundle_name(&s.arena, &digest))));
+        support_close(&s);
+    }
 }
 
 Test(deploy, notices_another_an_older_and_a_forked_registry)
