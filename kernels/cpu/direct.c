@@ -1,6 +1,8 @@
 /* The geometry of direct convolutions: chunks, the padded copy, where each window begins. */
 #include "kernels/cpu/direct.h"
 
+#include "kernels/cpu/simd/simd.h"
+
 #include <string.h>
 
 bool direct_fits(const struct window *window, int width)
@@ -61,6 +63,8 @@ static void plan_tables(struct direct *direct)
     for (int64_t tap = 0; tap < direct->taps; tap++)
         direct->offset[tap] = tap / across * w->dilation[0] * line +
                               tap % across * w->dilation[1] * w->channels;
+    for (int64_t i = 0; direct->column && i < direct->taps * direct->run; i++)
+        direct->column[i] = direct->offset[i / direct->run] + i % direct->run;
     for (int64_t n = 0; n < direct->images; n++)
         for (int64_t h = 0; h < direct->rows; h++)
             for (int64_t x = 0; x < w->out[1]; x++)
@@ -85,11 +89,14 @@ enum code direct_plan(struct direct *direct, const struct window *window, int64_
         plan_chunks(direct, scratch_floats, pixels);
     }
     int64_t count = direct->images * direct->rows * w->out[1];
-    size_t offsets = (size_t)direct->taps * sizeof *direct->offset;
-    TRY(block_alloc(&direct->memory, offsets + (size_t)count * sizeof *direct->place,
+    int64_t length = direct->taps * direct->run;
+    bool few = direct->run < CONV_COLUMNS && length % CONV_FEW_COLUMNS == 0;
+    size_t words = (size_t)(direct->taps + (few ? length : 0)) * sizeof *direct->offset;
+    TRY(block_alloc(&direct->memory, words + (size_t)count * sizeof *direct->place,
                     "the tables of a convolution", err));
     direct->offset = direct->memory;
-    direct->place = (int32_t *)(void *)((char *)direct->memory + offsets);
+    if (few) direct->column = direct->offset + direct->taps;
+    direct->place = (int32_t *)(void *)((char *)direct->memory + words);
     int64_t floats = direct->images * direct->padded[0] * direct->padded[1] * w->channels;
     direct->scratch_bytes = direct->in_place ? 0 : ((size_t)floats * 4 + 127) / 128 * 128;
     plan_tables(direct);

@@ -18,6 +18,7 @@ struct direct {
     int64_t bands;        /* chunks that one image is cut into, where images is 1 */
     int64_t padded[2];    /* rows and columns of the scratch for one image */
     bool in_place;        /* no padding: windows are read where x lies */
+    int64_t *column;      /* [taps * run] offsets of a window's floats, or NULL: runs are long */
     int32_t *place;       /* [images * rows * out width]: first float of each pixel's window */
     size_t packed_bytes, scratch_bytes; /* of the workspace: shared, then one scratch per part */
     bool by_filters; /* weight gradient: parts share out filters instead of chunks */

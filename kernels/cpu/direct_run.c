@@ -45,12 +45,11 @@ static float *scratch_of(const struct part *part)
                              (size_t)part->index * direct->scratch_bytes);
 }
 
-/* Filters are worked on in blocks of `vectors` * width; the rest in narrower ones. */
-static int block_vectors(const struct simd *simd, int64_t filters_left)
+/* Filters are worked on in blocks of at most `widest` vectors; the rest in narrower ones. */
+static int block_vectors(int widest, int width, int64_t filters_left)
 {
-    int vectors = simd->conv->vectors;
-    while (vectors * simd->width > filters_left) vectors /= 2;
-    return vectors;
+    while (widest * width > filters_left) widest /= 2;
+    return widest;
 }
 
 /* packed [taps * run][block] of filters [k, k + block) from w [K][taps * run] */
@@ -84,7 +83,7 @@ static void pack_part(const struct part *part)
     const float *w = call->in[1].data;
     float *packed = call->workspace;
     for (int64_t k = span.from; k < span.to;) {
-        int64_t block = block_vectors(simd, span.to - k) * simd->width;
+        int64_t block = block_vectors(simd->conv->vectors, simd->width, span.to - k) * simd->width;
         if (call->op == OP_CONV2D_BWD_DATA)
             pack_flipped(packed + k * length, w + k, block, &direct->window);
         else
@@ -131,32 +130,74 @@ static void forward_part(const struct part *part)
     for (int64_t chunk = span.from; chunk < span.to; chunk++) {
         const float *base = direct_fill(direct, chunk, x, scratch_of(part));
         for (int64_t k = 0; k < filters; k += tile.vectors * simd->width) {
-            tile.vectors = block_vectors(simd, filters - k);
+            tile.vectors = block_vectors(simd->conv->vectors, simd->width, filters - k);
             tile.bias = bias ? bias + k : NULL;
             forward_block(part, base, direct_pixels(direct, chunk), k, &tile);
         }
     }
 }
 
-/* One chunk's share of dw [taps * run][K], filters [k, k + block). */
-static void gradient_block(const struct part *part, const float *base, struct span pixels,
-                           int64_t k, struct conv_gradient_tile *tile)
+/* Which tiles a weight gradient is made of. */
+struct gradient_plan {
+    int vectors, columns; /* most of them in a tile */
+    bool listed;
+};
+
+static struct gradient_plan gradient_plan(const struct direct *direct, const struct simd *simd)
 {
-    struct op_call *call = part->call;
-    const struct direct *direct = direct_of(call);
+    const struct simd_conv *conv = simd->conv;
+    if (direct->column && conv->few_vectors)
+        return (struct gradient_plan){ conv->few_vectors, CONV_FEW_COLUMNS, true };
+    /* Narrow tiles must not waste what long ones of the same height would use. */
+    if (direct->run < 2 * CONV_COLUMNS && direct->window.filters % (4 * simd->width) == 0)
+        return (struct gradient_plan){ conv->short_vectors, conv->short_columns, false };
+    return (struct gradient_plan){ conv->vectors, CONV_COLUMNS, false };
+}
+
+/* One chunk's share of dw [taps * run][K], filters [k, k + block). */
+static void gradient_block(const struct part *part, const struct gradient_plan *plan,
+                           const float *base, float *dw, struct conv_gradient_tile *tile)
+{
+    const struct direct *direct = direct_of(part->call);
     const struct simd *simd = device_simd(part->device);
-    size_t own = direct->by_filters ? 0 : direct->packed_bytes / (size_t)part->count;
-    float *dw = (float *)(void *)((char *)call->workspace + (size_t)part->index * own);
-    tile->dy = (const float *)call->in[0].data + pixels.from * tile->filters + k;
-    tile->pixels = pixels.to - pixels.from;
-    for (int64_t tap = 0; tap < direct->taps; tap++)
+    tile->columns = CONV_FEW_COLUMNS;
+    for (int64_t i = 0; plan->listed && i < direct->taps * direct->run; i += tile->columns) {
+        tile->x = base;
+        tile->column = direct->column + i;
+        tile->dw = dw + i * tile->filters;
+        simd->conv->gradient(tile);
+    }
+    for (int64_t tap = 0; !plan->listed && tap < direct->taps; tap++)
         for (int64_t c = 0; c < direct->run; c += tile->columns) {
             int64_t left = direct->run - c;
-            tile->columns = left < CONV_COLUMNS ? (int)left : CONV_COLUMNS;
+            tile->columns = left < plan->columns ? (int)left : plan->columns;
             tile->x = base + direct->offset[tap] + c;
-            tile->dw = dw + (tap * direct->run + c) * tile->filters + k;
+            tile->dw = dw + (tap * direct->run + c) * tile->filters;
             simd->conv->gradient(tile);
         }
+}
+
+/* Clears this part's sums and says which chunks and filters it works on. */
+static float *gradient_begin(const struct part *part, int block, struct span *chunks,
+                             struct span *filters)
+{
+    const struct direct *direct = direct_of(part->call);
+    int64_t count = direct->window.filters, length = direct->taps * direct->run;
+    *chunks = part_span(part, direct_chunks(direct), 1);
+    *filters = (struct span){ 0, count };
+    float *dw = part->call->workspace;
+    if (!direct->by_filters) {
+        size_t copy = direct->packed_bytes / (size_t)part->count;
+        dw = (float *)(void *)((char *)dw + (size_t)part->index * copy);
+        memset(dw, 0, copy);
+        return dw;
+    }
+    *chunks = (struct span){ 0, direct_chunks(direct) };
+    *filters = part_span(part, count, block);
+    for (int64_t i = 0; i < length; i++)
+        memset(dw + i * count + filters->from, 0,
+               (size_t)(filters->to - filters->from) * sizeof *dw);
+    return dw;
 }
 
 static void gradient_part(const struct part *part)
@@ -164,25 +205,19 @@ static void gradient_part(const struct part *part)
     struct op_call *call = part->call;
     const struct direct *direct = direct_of(call);
     const struct simd *simd = device_simd(part->device);
-    int64_t filters = direct->window.filters, length = direct->taps * direct->run;
-    struct span chunks = part_span(part, direct_chunks(direct), 1);
-    struct span own = { 0, filters };
-    size_t copy = direct->packed_bytes / (direct->by_filters ? 1 : (size_t)part->count);
-    float *dw = call->workspace;
-    if (direct->by_filters) {
-        chunks = (struct span){ 0, direct_chunks(direct) };
-        own = part_span(part, filters, simd->conv->vectors * simd->width);
-        for (int64_t i = 0; i < length; i++)
-            memset(dw + i * filters + own.from, 0, (size_t)(own.to - own.from) * sizeof *dw);
-    } else {
-        memset((char *)call->workspace + (size_t)part->index * copy, 0, copy);
-    }
-    struct conv_gradient_tile tile = { .place = direct->place, .filters = filters };
+    struct gradient_plan plan = gradient_plan(direct, simd);
+    struct span chunks, own;
+    float *dw = gradient_begin(part, plan.vectors * simd->width, &chunks, &own);
+    struct conv_gradient_tile tile = { .place = direct->place, .filters = direct->window.filters };
     for (int64_t chunk = chunks.from; chunk < chunks.to; chunk++) {
         const float *base = direct_fill(direct, chunk, call->in[1].data, scratch_of(part));
+        struct span pixels = direct_pixels(direct, chunk);
+        const float *dy = (const float *)call->in[0].data + pixels.from * tile.filters;
+        tile.pixels = pixels.to - pixels.from;
         for (int64_t k = own.from; k < own.to; k += tile.vectors * simd->width) {
-            tile.vectors = block_vectors(simd, own.to - k);
-            gradient_block(part, base, direct_pixels(direct, chunk), k, &tile);
+            tile.vectors = block_vectors(plan.vectors, simd->width, own.to - k);
+            tile.dy = dy + k;
+            gradient_block(part, &plan, base, dw + k, &tile);
         }
     }
 }

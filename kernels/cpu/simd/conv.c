@@ -71,6 +71,35 @@ INLINE void gradient_sums(const struct conv_gradient_tile *tile, int p, int v)
     }
 }
 
+/* The same for listed columns. */
+INLINE void gradient_few(const struct conv_gradient_tile *tile, int v)
+{
+    vec sum[CONV_FEW_COLUMNS][2] = { 0 };
+    const float *x[CONV_FEW_COLUMNS], *dy = tile->dy;
+    const int32_t *place = tile->place;
+    int64_t pixels = tile->pixels, filters = tile->filters;
+#pragma GCC unroll 9
+    for (int i = 0; i < CONV_FEW_COLUMNS; i++) x[i] = tile->x + tile->column[i];
+    for (int64_t n = 0; n < pixels; n++, dy += filters) {
+        int64_t at = place[n];
+        vec g[2];
+#pragma GCC unroll 2
+        for (int j = 0; j < v; j++) g[j] = vec_load(dy + j * LANES);
+#pragma GCC unroll 9
+        for (int i = 0; i < CONV_FEW_COLUMNS; i++) {
+            vec value = vec_set(x[i][at]);
+#pragma GCC unroll 2
+            for (int j = 0; j < v; j++) sum[i][j] += value * g[j];
+        }
+    }
+#pragma GCC unroll 9
+    for (int i = 0; i < CONV_FEW_COLUMNS; i++) {
+        float *to = tile->dw + i * filters;
+#pragma GCC unroll 2
+        for (int j = 0; j < v; j++) vec_store(to + j * LANES, vec_load(to + j * LANES) + sum[i][j]);
+    }
+}
+
 /* One function per width, with a case for each number of columns. */
 INLINE void gradient_columns(const struct conv_gradient_tile *tile, int v)
 {
@@ -96,8 +125,14 @@ INLINE void gradient_columns(const struct conv_gradient_tile *tile, int v)
     }
 }
 
-/* Vectors in the widest tile, and pixels that go with so many vectors. */
-enum { VECTORS = LANES == 16 ? 4 : 2 };
+/* Vectors in the widest tiles: of outputs and gradients, of gradients with listed columns (where
+ * there are registers for that many), of gradients over short runs. */
+enum {
+    WIDE = LANES == 16,
+    VECTORS = WIDE ? 4 : 2,
+    FEW_VECTORS = WIDE ? 2 : 0,
+    SHORT_COLUMNS = WIDE ? CONV_COLUMNS : 3
+};
 
 static int pixels_of(int vectors)
 {
@@ -109,15 +144,19 @@ static void tile_run(const struct conv_tile *tile)
     if (tile->vectors == VECTORS)
         tile_sums(tile, 6, VECTORS);
     else if (tile->vectors == 2)
-        tile_sums(tile, 12, LANES == 16 ? 2 : 1);
+        tile_sums(tile, 12, WIDE ? 2 : 1);
     else
         tile_sums(tile, 12, 1);
 }
 
 static void gradient_run(const struct conv_gradient_tile *tile)
 {
-    if (tile->vectors == VECTORS)
-        gradient_columns(tile, VECTORS);
+    if (tile->column && tile->vectors == 2)
+        gradient_few(tile, 2);
+    else if (tile->column)
+        gradient_few(tile, 1);
+    else if (tile->vectors == 4)
+        gradient_columns(tile, 4);
     else if (tile->vectors == 2)
         gradient_columns(tile, 2);
     else
@@ -125,6 +164,10 @@ static void gradient_run(const struct conv_gradient_tile *tile)
 }
 
 extern const struct simd_conv SIMD(simd_conv);
-const struct simd_conv SIMD(simd_conv) = {
-    .vectors = VECTORS, .pixels = pixels_of, .tile = tile_run, .gradient = gradient_run
-};
+const struct simd_conv SIMD(simd_conv) = { .vectors = VECTORS,
+                                           .few_vectors = FEW_VECTORS,
+                                           .short_vectors = 4,
+                                           .short_columns = SHORT_COLUMNS,
+                                           .pixels = pixels_of,
+                                           .tile = tile_run,
+                                           .gradient = gradient_run };

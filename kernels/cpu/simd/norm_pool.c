@@ -44,21 +44,13 @@ INLINE ivec load_index(const uint8_t *at, int width)
     return __builtin_convertvector(bytes, ivec);
 }
 
-INLINE void store_index(uint8_t *at, ivec index, int width)
-{
-    bvec bytes = __builtin_convertvector(index, bvec);
-    if (width == LANES)
-        memcpy(at, &bytes, sizeof bytes);
-    else
-        for (int i = 0; i < width; i++) at[i] = bytes[i];
-}
-
 /* Forward and backward visit memory in its order, pixel by pixel; the constants come from the first
  * cache. The sums keep a few vectors of channels in registers and pass over the row for each. */
 enum { SUM_VECTORS = 4 };
 
-INLINE void pool_channels(const struct norm_row *row, bool relu, int pool, int64_t o, int64_t c,
-                          int width)
+/* Channels from c on of pooled pixel o; positions go to `place`. */
+INLINE void pool_channels(int32_t *place, const struct norm_row *row, bool relu, int pool,
+                          int64_t o, int64_t c, int width)
 {
     const struct norm_channels *n = row->norm;
     int64_t channels = n->channels;
@@ -81,17 +73,27 @@ INLINE void pool_channels(const struct norm_row *row, bool relu, int pool, int64
     if (relu) index &= (ivec)(best > 0);
     if (relu) best = vec_relu(best);
     store_some(row->y + o * channels + c, best, width);
-    if (row->index) store_index(row->index + o * channels + c, index, width);
+    memcpy(place, &index, (size_t)width * sizeof *place);
 }
+
+/* Positions become bytes in runs of this many channels: narrowing single vectors is slow. */
+enum { PLACES = 512 };
 
 INLINE void pool_row(const struct norm_row *row, bool relu, int pool)
 {
     int64_t channels = row->norm->channels;
-    for (int64_t o = 0; o < row->out; o++) {
-        int64_t c = 0;
-        for (; c + LANES <= channels; c += LANES) pool_channels(row, relu, pool, o, c, LANES);
-        if (c < channels) pool_channels(row, relu, pool, o, c, (int)(channels - c));
-    }
+    int32_t place[PLACES];
+    for (int64_t o = 0; o < row->out; o++)
+        for (int64_t from = 0; from < channels; from += PLACES) {
+            int64_t to = from + PLACES < channels ? from + PLACES : channels, c = from;
+            for (; c + LANES <= to; c += LANES)
+                pool_channels(place + c - from, row, relu, pool, o, c, LANES);
+            if (c < to) pool_channels(place + c - from, row, relu, pool, o, c, (int)(to - c));
+            if (!row->index) continue;
+            uint8_t *index = row->index + o * channels + from;
+#pragma omp simd
+            for (int64_t i = 0; i < to - from; i++) index[i] = (uint8_t)place[i];
+        }
 }
 
 /* The value that the pool took at pixel o, channels from c on. */

@@ -124,7 +124,7 @@ struct simd_pool {
 typedef void simd_dropout(float *y, const float *x, int64_t count, uint64_t key, int64_t ordinal,
                           int64_t block, float rate);
 
-enum { CONV_PIXELS_MOST = 12, CONV_VECTORS_MOST = 4, CONV_COLUMNS = 6 };
+enum { CONV_PIXELS_MOST = 12, CONV_VECTORS_MOST = 4, CONV_COLUMNS = 6, CONV_FEW_COLUMNS = 9 };
 
 /* A tile of a convolution's output: some pixels times some vectors of filters. A pixel's window is
  * `taps` runs of `run` consecutive floats, at offset[tap] from the pixel's first float. Packed
@@ -142,11 +142,14 @@ struct conv_tile {
     bool relu;
 };
 
-/* A tile of a weight gradient: `columns` consecutive places of the window times some vectors of
- * filters, summed over pixels and added to dw [.., filters]. */
+/* A tile of a weight gradient: `columns` places of the window times some vectors of filters, summed
+ * over pixels and added to dw [.., filters]. The places are consecutive (at most CONV_COLUMNS) or,
+ * with `column` set, at these offsets (at most CONV_FEW_COLUMNS): small windows of few channels
+ * have no long runs. */
 struct conv_gradient_tile {
     int vectors, columns;
-    const float *x; /* of column 0; pixel p reads x + place[p] */
+    const float *x;        /* of column 0; pixel p reads x + place[p] */
+    const int64_t *column; /* [CONV_FEW_COLUMNS] offsets from x, or NULL: consecutive */
     const int32_t *place;
     const float *dy; /* pixel p's filters at dy + p * filters */
     int64_t pixels, filters;
@@ -154,7 +157,10 @@ struct conv_gradient_tile {
 };
 
 struct simd_conv {
-    int vectors; /* of filters in the widest tile: 4 or 2 */
+    int vectors;     /* of filters in the widest tile: 4 or 2 */
+    int few_vectors; /* the same where columns are listed; 0: they never are */
+    /* of gradient tiles for runs of less than 2 * CONV_COLUMNS, and the columns that go with it */
+    int short_vectors, short_columns;
     int (*pixels)(int vectors);
     void (*tile)(const struct conv_tile *tile);
     void (*gradient)(const struct conv_gradient_tile *tile);

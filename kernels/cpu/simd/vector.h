@@ -11,14 +11,23 @@
 #define SPLAT_16(v) SPLAT_8(v), SPLAT_8(v)
 
 #if defined(__AVX512F__)
-#define VECTOR_FLOATS   16
-#define VECTOR_SPLAT(v) { SPLAT_16(v) }
+#define VECTOR_FLOATS 16
+#define VECTOR_SPLAT(v)                                                                            \
+    {                                                                                              \
+        SPLAT_16(v)                                                                                \
+    }
 #elif defined(__AVX2__)
-#define VECTOR_FLOATS   8
-#define VECTOR_SPLAT(v) { SPLAT_8(v) }
+#define VECTOR_FLOATS 8
+#define VECTOR_SPLAT(v)                                                                            \
+    {                                                                                              \
+        SPLAT_8(v)                                                                                 \
+    }
 #else
-#define VECTOR_FLOATS   4
-#define VECTOR_SPLAT(v) { SPLAT_4(v) }
+#define VECTOR_FLOATS 4
+#define VECTOR_SPLAT(v)                                                                            \
+    {                                                                                              \
+        SPLAT_4(v)                                                                                 \
+    }
 #endif
 
 typedef float vec __attribute__((vector_size(VECTOR_FLOATS * 4)));
