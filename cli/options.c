@@ -42,10 +42,21 @@ static const struct command *find_command(int argc, char **argv, int *words)
     return best;
 }
 
+/* Whether some command's name begins with this word and has another behind it. */
+static bool is_family(const char *word)
+{
+    size_t len = strlen(word);
+    for (const struct command *const *group = command_groups; *group; group++)
+        for (const struct command *c = *group; c->name; c++)
+            if (strncmp(c->name, word, len) == 0 && c->name[len] == ' ') return true;
+    return false;
+}
+
 static enum code unknown_command(struct arena *arena, int argc, char **argv, struct err *err)
 {
     const char *typed = argc && argv[0][0] != '-' ? argv[0] : "";
-    if (argc > 1 && argv[1][0] != '-') typed = arena_format(arena, "%s %s", argv[0], argv[1]);
+    if (argc > 1 && argv[1][0] != '-' && is_family(argv[0]))
+        typed = arena_format(arena, "%s %s", argv[0], argv[1]);
     const char *names[128];
     int count = 0;
     for (const struct command *const *group = command_groups; *group; group++)

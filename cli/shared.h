@@ -33,6 +33,11 @@ enum code need_registry(const struct invocation *in, const char **dir, struct er
 enum code load_experiment(struct invocation *in, struct document *document,
                           struct experiment *experiment, const char *path, struct err *err);
 
+/* Loads the weights that the experiment's `model.init` names; without it `weights` stays zeroed. */
+struct weights;
+enum code load_warm_start(const struct invocation *in, const struct experiment *experiment,
+                          struct weights *weights, struct err *err);
+
 /* The short form of a digest for people: "sha256:" and 12 digits. */
 const char *short_digest(struct arena *arena, const char *digest);
 
