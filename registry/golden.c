@@ -56,7 +56,8 @@ static enum code run(float *output, const struct weights *weights, const void *i
 }
 
 static enum code write_file(const char *path, const struct rows *rows, const void *input,
-                            const float *output, const struct golden_sample *sample, struct err *err)
+                            const float *output, const struct golden_sample *sample,
+                            struct err *err)
 {
     struct arena arena = { 0 };
     struct h5 h5 = { 0 };
@@ -78,8 +79,8 @@ out:
     return code;
 }
 
-enum code golden_write(const char *path, const struct weights *weights, const struct golden_sample *sample,
-                       struct err *err)
+enum code golden_write(const char *path, const struct weights *weights,
+                       const struct golden_sample *sample, struct err *err)
 {
     struct model_io io;
     struct rows rows;

@@ -12,8 +12,8 @@
 
 /* Runs the sample on the CPU and publishes sample.h5 at `path`. USAGE for no rows; HOPELESS when an
  * output is not finite. */
-enum code golden_write(const char *path, const struct weights *weights, const struct golden_sample *sample,
-                       struct err *err);
+enum code golden_write(const char *path, const struct weights *weights,
+                       const struct golden_sample *sample, struct err *err);
 
 struct golden_result {
     int64_t rows;

@@ -87,8 +87,8 @@ struct report_opts {
 
 /* Records a report that the caller has replayed from its scores: stores report.json and scores.h5
  * and adds an entry. A report that is recorded already is not recorded again; *seq (may be NULL) is
- * its entry. DAMAGED when it is about another model than the version, or names a seal that is none of
- * its suite. */
+ * its entry. DAMAGED when it is about another model than the version, or names a seal that is not
+ * one of its suite. */
 enum code registry_record_report(struct registry *registry, int64_t *seq,
                                  const struct report_opts *opts, struct err *err);
 

@@ -198,8 +198,8 @@ Test(verify, missing_things_are_problems)
     support_close(&s);
 }
 
-/* Entries that are sound links of the chain but contradict what came before: a body in which ~ stands
- * for the first version's digest of its manifest, ^ for that of its model. */
+/* Entries that are sound links of the chain but contradict what came before: a body in which ~
+ * stands for the digest of the first version's manifest, ^ for that of its model. */
 static const struct nonsense {
     enum entry_kind kind;
     const char *body;
@@ -304,8 +304,9 @@ Test(deploy, puts_a_probed_bundle_in_place_and_is_idempotent)
     support_close(&s);
 }
 
-/* A third version, built by hand from the parts of the other two: its golden outputs are the second
- * one's; or its manifest says that it is the second one's model; or journal and manifest disagree. */
+/* A third version, built by hand from the parts of the other two: its golden outputs are the
+ * second one's; or its manifest says that it is the second one's model; or journal and manifest
+ * disagree. */
 enum broken { BROKEN_SAMPLE, BROKEN_MANIFEST, BROKEN_ENTRY };
 
 static void add_broken(struct support *support, struct digest *digest, enum broken broken)
