@@ -40,10 +40,12 @@ enum code run_log_add(struct run_log *log, json_t *record, struct err *err)
     char crc[9];
     crc_text(crc, text, len, log->seq);
     struct str line = { 0 };
+    if (log->torn) str_add_char(&line, '\n');
     str_addf(&line, "{\"crc\":\"%s\",\"record\":%s,\"seq\":%lld}\n", crc, text,
              (long long)log->seq);
     enum code code = OK;
     if (log->fd) code = fs_append(log->fd - 1, line.at, line.len, log->path, err);
+    log->torn = code != OK;
     log->seq++;
     str_release(&line);
     arena_release(&arena);
@@ -87,7 +89,7 @@ enum code run_log_read(json_t **records, int *damaged, const char *path, struct 
         json_t *record = parse_line(at, (size_t)(stop - at));
         if (record)
             json_array_append_new(*records, record);
-        else
+        else if (stop > at)
             ++*damaged;
         at = stop + 1;
     }

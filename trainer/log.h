@@ -8,9 +8,12 @@
 
 #include "base/json.h"
 
+#include <stdbool.h>
+
 struct run_log {
     int fd; /* descriptor + 1, so that a zeroed log is closed */
     int64_t seq;
+    bool torn; /* the last append failed: what it left is ended before the next one */
     char path[1100];
 };
 
