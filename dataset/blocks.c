@@ -13,6 +13,7 @@ struct blocks {
     uint64_t bytes, count, words;
     const struct digest *leaf;
     atomic_uint_fast64_t *verified; /* one bit per block */
+    atomic_uint_fast64_t left;      /* blocks whose bit is not set */
 };
 
 uint64_t blocks_count(uint64_t bytes)
@@ -72,8 +73,10 @@ static enum code verify(struct blocks *blocks, uint64_t block, uint64_t *bad, st
     struct digest digest;
     TRY(hash_block(&digest, blocks->fd, block, blocks->bytes, blocks->path, err));
     if (digest_equal(&digest, &blocks->leaf[block])) {
-        atomic_fetch_or_explicit(&blocks->verified[block / WORD_BITS],
-                                 (uint64_t)1 << block % WORD_BITS, memory_order_release);
+        uint64_t bit = (uint64_t)1 << block % WORD_BITS;
+        uint64_t before = atomic_fetch_or_explicit(&blocks->verified[block / WORD_BITS], bit,
+                                                   memory_order_release);
+        if (!(before & bit)) atomic_fetch_sub_explicit(&blocks->left, 1, memory_order_release);
         return OK;
     }
     if (bad) *bad = block;
@@ -94,8 +97,14 @@ enum code blocks_touch(struct blocks *blocks, uint64_t at, uint64_t len, uint64_
     return OK;
 }
 
+bool blocks_done(const struct blocks *blocks)
+{
+    return atomic_load_explicit(&blocks->left, memory_order_acquire) == 0;
+}
+
 static void set_all(struct blocks *blocks, uint64_t word)
 {
+    atomic_store_explicit(&blocks->left, word ? 0 : blocks->count, memory_order_release);
     for (uint64_t i = 0; i < blocks->words; i++)
         atomic_store_explicit(&blocks->verified[i], word, memory_order_release);
 }

@@ -35,6 +35,9 @@ struct blocks *blocks_new(struct arena *arena, int fd, uint64_t bytes, const cha
 enum code blocks_touch(struct blocks *blocks, uint64_t at, uint64_t len, uint64_t *bad,
                        struct err *err);
 
+/* Whether there is nothing left to verify. */
+bool blocks_done(const struct blocks *blocks);
+
 /* Takes all blocks as verified; takes none as verified. */
 void blocks_trust(struct blocks *blocks);
 void blocks_forget(struct blocks *blocks);

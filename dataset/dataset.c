@@ -174,7 +174,8 @@ enum code dataset_gather(const struct dataset *dataset, const struct column *col
     int fd = dataset->fd - 1;
     size_t bytes = column->row_bytes;
     char *to = out;
-    for (int64_t i = 0; i < count; i++) TRY(touch_rows(dataset, column, (uint64_t)row[i], 1, err));
+    for (int64_t i = 0; i < count && !blocks_done(dataset->blocks); i++)
+        TRY(touch_rows(dataset, column, (uint64_t)row[i], 1, err));
     /* Every call and return between two system calls costs: fs_pread is for the rest. */
     for (int64_t i = 0; i < count; i++, to += bytes) {
         uint64_t at = column->offset + (uint64_t)row[i] * bytes;

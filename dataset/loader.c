@@ -47,16 +47,10 @@ struct loader {
     uint64_t taken; /* number of the next batch to deliver */
     uint64_t begun; /* number of the next batch to fill */
     bool held;      /* the caller looks at batch taken - 1 */
+    bool waiting;   /* the caller sleeps until enough_ready */
     int busy;       /* threads that fill a slot */
     bool pause, stop;
 };
-
-static int64_t row_at(const struct loader *loader, uint64_t epoch, uint64_t position)
-{
-    if (!loader->opts.shuffle) return (int64_t)position;
-    uint64_t key = rng_mix(loader->opts.seed, epoch);
-    return (int64_t)rng_permute(key, loader->rows, position);
-}
 
 /* The rows of a column that a slot names. Without shuffling they lie one after the other. */
 static enum code read_rows(const struct loader *loader, struct slot *slot,
@@ -86,8 +80,12 @@ static void fill(const struct loader *loader, struct slot *slot)
     uint64_t begin = slot->number % loader->batches * batch;
     uint64_t valid = loader->rows - begin < batch ? loader->rows - begin : batch;
     slot->valid = (int64_t)valid;
-    for (uint64_t i = 0; i < batch; i++)
-        slot->ordinal[i] = i < valid ? row_at(loader, epoch, begin + i) : 0;
+    if (loader->opts.shuffle)
+        rng_permute_range(rng_mix(loader->opts.seed, epoch), loader->rows, begin, valid,
+                          slot->ordinal);
+    else
+        for (uint64_t i = 0; i < valid; i++) slot->ordinal[i] = (int64_t)(begin + i);
+    for (uint64_t i = valid; i < batch; i++) slot->ordinal[i] = 0;
     slot->code = read_rows(loader, slot, loader->input, slot->input);
     if (slot->code) return;
     if (loader->targets)
@@ -102,6 +100,16 @@ static bool has_space(const struct loader *loader)
     return loader->begun - loader->taken + loader->held < loader->slot_count;
 }
 
+/* Whether a sleeping caller should be woken: half of the ring is ready. To wake it costs as much as to
+ * read ten rows; it sleeps only when reading is what everything waits for, and then the threads go on
+ * filling the other half, so nothing is lost by handing over several batches at a time. */
+static bool enough_ready(const struct loader *loader)
+{
+    for (uint64_t i = 0; i < loader->slot_count / 2; i++)
+        if (!loader->slots[(loader->taken + i) % loader->slot_count].ready) return false;
+    return true;
+}
+
 /* Waits for room and takes the next batch; NULL to stop. */
 static struct slot *begin_batch(struct loader *loader)
 {
@@ -114,7 +122,7 @@ static struct slot *begin_batch(struct loader *loader)
     return slot;
 }
 
-/* The consumer is woken without the lock, or it would at once wait for it again. */
+/* The caller is woken without the lock, or it would at once wait for that again. */
 static void *prefetch(void *argument)
 {
     struct loader *loader = argument;
@@ -125,6 +133,8 @@ static void *prefetch(void *argument)
         pthread_mutex_lock(&loader->lock);
         slot->ready = true;
         loader->busy--;
+        bool wake = loader->pause || (loader->waiting && enough_ready(loader));
+        if (!wake) continue;
         pthread_mutex_unlock(&loader->lock);
         pthread_cond_signal(&loader->ready);
         pthread_mutex_lock(&loader->lock);
@@ -300,7 +310,11 @@ enum code loader_next(struct loader *loader, struct batch *batch, struct err *er
         pthread_cond_signal(&loader->space);
     }
     struct slot *slot = &loader->slots[loader->taken % loader->slot_count];
-    while (!slot->ready) pthread_cond_wait(&loader->ready, &loader->lock);
+    if (!slot->ready) {
+        loader->waiting = true;
+        while (!enough_ready(loader)) pthread_cond_wait(&loader->ready, &loader->lock);
+        loader->waiting = false;
+    }
     if (!slot->code) {
         loader->taken++;
         loader->held = true;
