@@ -53,8 +53,8 @@ static void cpu_close(struct device *device)
 
 const struct kernel *const cpu_kernels[OP_COUNT] = {
     [OP_LINEAR] = &cpu_linear,
-    [OP_LINEAR_BWD_DATA] = &cpu_linear_bwd_data,
-    [OP_LINEAR_BWD_WEIGHT] = &cpu_linear_bwd_weight,
+    [OP_LINEAR_BWD_DATA] = &cpu_linear,
+    [OP_LINEAR_BWD_WEIGHT] = &cpu_linear,
     [OP_CONV2D] = &cpu_conv2d,
     [OP_CONV2D_BWD_DATA] = &cpu_conv2d,
     [OP_CONV2D_BWD_WEIGHT] = &cpu_conv2d,

@@ -39,7 +39,7 @@ static inline const struct simd *device_simd(const struct device *device)
 }
 
 /* The kernels of the rows in cpu.c, by family. */
-extern const struct kernel cpu_linear, cpu_linear_bwd_data, cpu_linear_bwd_weight;
+extern const struct kernel cpu_linear;
 extern const struct kernel cpu_conv2d;
 extern const struct kernel cpu_batch_norm, cpu_batch_norm_bwd, cpu_batch_norm_infer,
     cpu_batch_norm_infer_bwd, cpu_bn_act_pool, cpu_bn_act_pool_bwd;

@@ -5,11 +5,6 @@
 
 #include <string.h>
 
-bool direct_fits(const struct window *window, int width)
-{
-    return window->groups == 1 && window->filters % width == 0;
-}
-
 struct window direct_data_window(const struct window *window)
 {
     struct window data = *window;

@@ -7,10 +7,13 @@
 #ifndef PAWL_KERNELS_CPU_DIRECT_H
 #define PAWL_KERNELS_CPU_DIRECT_H
 
+#include "kernels/cpu/onednn.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/window.h"
 
 struct direct {
+    enum onednn_pass pass;
+    bool relu;            /* on the output of a forward pass */
     struct window window; /* of the convolution that runs: for the data gradient, of dy */
     int64_t taps, run;    /* a window is `taps` runs of `run` floats */
     int64_t *offset;      /* [taps], from a pixel's first float in the scratch */
@@ -25,8 +28,10 @@ struct direct {
     void *memory;    /* of the tables */
 };
 
-/* Whether a convolution of this window can be done here at all with vectors of `width` floats. */
-bool direct_fits(const struct window *window, int width);
+/* Whether a pass over this window can be done here at all: f32, one group, stride 1 for the data
+ * gradient, outputs in whole vectors, no activation but ReLU. */
+bool direct_fits(const struct device *device, const struct op_call *call, enum onednn_pass pass,
+                 const struct window *window, enum activation act);
 
 /* The window of the data gradient, seen as a forward convolution over dy; stride 1 only. */
 struct window direct_data_window(const struct window *window);
@@ -44,9 +49,13 @@ struct span direct_pixels(const struct direct *direct, int64_t chunk);
 const float *direct_fill(const struct direct *direct, int64_t chunk, const float *x,
                          float *scratch);
 
-/* Prepares and runs the call, whose state is a product with `direct` set. */
-enum code direct_prepare(struct device *device, struct op_call *call, const struct window *window,
-                         struct err *err);
+/* Prepares a call as this pass of a convolution: makes its state a product with `direct` set.
+ * A matrix product is a convolution of images of one pixel. */
+enum code direct_prepare(struct device *device, struct op_call *call, enum onednn_pass pass,
+                         const struct window *window, struct err *err);
+
+/* Runs and releases it, bias gradient included. */
 enum code direct_run(struct device *device, struct op_call *call, struct err *err);
+void direct_release(struct op_call *call);
 
 #endif

@@ -20,22 +20,50 @@ static int64_t weight_count(const struct window *w)
     return w->filters * w->size[0] * w->size[1] * w->channels;
 }
 
-enum code direct_prepare(struct device *device, struct op_call *call, const struct window *window,
-                         struct err *err)
+bool direct_fits(const struct device *device, const struct op_call *call, enum onednn_pass pass,
+                 const struct window *window, enum activation act)
 {
-    bool gradient = call->op == OP_CONV2D_BWD_WEIGHT;
-    struct window own = call->op == OP_CONV2D_BWD_DATA ? direct_data_window(window) : *window;
+    int width = device_simd(device)->width;
+    if (call->in[0].dtype != DTYPE_F32 || window->groups != 1) return false;
+    if (pass == ONEDNN_BWD_DATA)
+        return window->stride[0] == 1 && window->stride[1] == 1 && window->channels % width == 0;
+    if (pass == ONEDNN_FORWARD && act != ACT_NONE && act != ACT_RELU) return false;
+    return window->filters % width == 0;
+}
+
+enum code direct_prepare(struct device *device, struct op_call *call, enum onednn_pass pass,
+                         const struct window *window, struct err *err)
+{
+    void *memory;
+    bool gradient = pass == ONEDNN_BWD_WEIGHT;
+    struct window own = pass == ONEDNN_BWD_DATA ? direct_data_window(window) : *window;
     bool large = weight_count(window) >= WEIGHTS_LARGE;
-    struct direct *direct = direct_of(call);
+    TRY(product_new(call, err));
+    struct product *product = call->state;
+    TRY(block_alloc(&memory, sizeof(struct direct), "a convolution", err));
+    struct direct *direct = product->direct = memory;
     TRY(direct_plan(direct, &own, large ? SCRATCH_FLOATS_LARGE : SCRATCH_FLOATS,
                     gradient ? GRADIENT_PIXELS : CHUNK_PIXELS, err));
+    direct->pass = pass;
     size_t weights = (size_t)align_128(weight_count(window) * 4);
     direct->by_filters = gradient && large && own.filters >= 16 * device->threads;
     size_t copies = gradient && !direct->by_filters ? (size_t)device->threads : 1;
     direct->packed_bytes = weights * copies;
-    call->workspace_bytes = direct->packed_bytes + (size_t)device->threads * direct->scratch_bytes;
+    product->bias_offset = direct->packed_bytes + (size_t)device->threads * direct->scratch_bytes;
+    call->workspace_bytes = product->bias_offset;
+    if (gradient && call_has_out(call, 1))
+        call->workspace_bytes += bias_gradient_bytes(device, window->filters);
     call->algorithm = device_simd(device)->name;
     return OK;
+}
+
+void direct_release(struct op_call *call)
+{
+    struct product *product = call->state;
+    if (!product || !product->direct) return;
+    block_free(product->direct->memory);
+    block_free(product->direct);
+    product->direct = NULL;
 }
 
 static float *scratch_of(const struct part *part)
@@ -84,7 +112,7 @@ static void pack_part(const struct part *part)
     float *packed = call->workspace;
     for (int64_t k = span.from; k < span.to;) {
         int64_t block = block_vectors(simd->conv->vectors, simd->width, span.to - k) * simd->width;
-        if (call->op == OP_CONV2D_BWD_DATA)
+        if (direct->pass == ONEDNN_BWD_DATA)
             pack_flipped(packed + k * length, w + k, block, &direct->window);
         else
             pack_forward(packed + k * length, w + k * length, block, length);
@@ -117,7 +145,7 @@ static void forward_part(const struct part *part)
     struct op_call *call = part->call;
     const struct direct *direct = direct_of(call);
     const struct simd *simd = device_simd(part->device);
-    bool forward = call->op == OP_CONV2D;
+    bool forward = direct->pass == ONEDNN_FORWARD;
     const float *bias = forward ? call_vector(call, 2) : NULL;
     const float *x = call->in[0].data;
     int64_t filters = direct->window.filters;
@@ -125,7 +153,7 @@ static void forward_part(const struct part *part)
                               .taps = direct->taps,
                               .run = direct->run,
                               .filters = filters,
-                              .relu = forward && call->attr->conv.act == ACT_RELU };
+                              .relu = direct->relu };
     struct span span = part_span(part, direct_chunks(direct), 1);
     for (int64_t chunk = span.from; chunk < span.to; chunk++) {
         const float *base = direct_fill(direct, chunk, x, scratch_of(part));
@@ -248,9 +276,10 @@ static void join_part(const struct part *part)
 enum code direct_run(struct device *device, struct op_call *call, struct err *err)
 {
     (void)err;
-    if (call->op == OP_CONV2D_BWD_WEIGHT) {
+    if (direct_of(call)->pass == ONEDNN_BWD_WEIGHT) {
         parts_run(device, call, gradient_part);
         parts_run(device, call, join_part);
+        if (call_has_out(call, 1)) bias_gradient_run(device, call);
         return OK;
     }
     parts_run(device, call, pack_part);

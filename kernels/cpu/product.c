@@ -2,7 +2,7 @@
  * gradients that are added to what is there, and bias gradients. */
 #include "kernels/cpu/product.h"
 
-#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/direct.h"
 #include "kernels/cpu/rows.h"
 
 bool product_supports(const struct device *device, const struct op_call *call)
@@ -63,6 +63,7 @@ void product_release(struct device *device, struct op_call *call)
     (void)device;
     struct product *product = call->state;
     if (!product) return;
+    direct_release(call);
     onednn_release(product->op);
     block_free(product);
     call->state = NULL;
@@ -103,6 +104,7 @@ enum code product_run(struct device *device, struct op_call *call, struct err *e
 {
     const struct product *product = call->state;
     char *workspace = call->workspace;
+    if (product->direct) return direct_run(device, call, err);
     TRY(onednn_run(product->op, raw_result(call).data, call->in[0].data, call->in[1].data,
                    call_vector(call, 2), workspace, err));
     if (indirect(call, product) || product->act) parts_run(device, call, finish_part);
