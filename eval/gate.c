@@ -193,7 +193,7 @@ static enum code try_quality(struct decision *decision, struct trial *trial,
         .path = resample_path(&decision->arena, gate->metric, gate->k, trial->slice,
                               scores->subjects[0].name, baseline ? baseline->name : NULL),
         .seed = opts->seed,
-        .resamples = decision->resamples,
+        .resamples = trial->n < trial->method->smallest_n ? 0 : decision->resamples,
         .threads = opts->threads,
     };
     struct question question = { rule_wants_more(gate->rule), trial->bar, suite->alpha };

@@ -25,7 +25,7 @@ struct sample {
     const char
         *path; /* what is resampled: "accuracy/0/all/candidate"; its hash is part of the key */
     uint64_t seed;
-    int64_t resamples;
+    int64_t resamples; /* 0: only the value is wanted */
     int threads;
 };
 

@@ -182,6 +182,18 @@ static enum code resampled(struct answer *answer, const struct sample *sample,
                            const struct question *question, const struct statistic_call *call,
                            struct err *err)
 {
+    if (!sample->resamples) {
+        struct arena arena = { 0 };
+        double *scratch = ARENA_ARRAY(&arena, call->scratch + 1, double);
+        *answer = (struct answer){ .value = call->value(call->context, NULL, call->n, scratch),
+                                   .low = -INFINITY,
+                                   .high = INFINITY,
+                                   .p_pass = 1,
+                                   .p_fail = 1,
+                                   .degenerate = true };
+        arena_release(&arena);
+        return OK;
+    }
     struct kept_distribution *found = sample->kept->first;
     while (found && strcmp(found->path, sample->path) != 0) found = found->next;
     if (!found) {

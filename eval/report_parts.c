@@ -102,7 +102,7 @@ static enum code add_value(struct valuing *valuing, const struct metric *metric,
         .kept = valuing->decision->kept,
         .path = resample_path(&arena, metric, k, slice, subject->name, NULL),
         .seed = valuing->opts->seed,
-        .resamples = valuing->decision->resamples,
+        .resamples = rows.n < method->smallest_n ? 0 : valuing->decision->resamples,
         .threads = valuing->opts->threads,
     };
     struct question question = { .more = metric->higher, .alpha = valuing->suite->alpha };
