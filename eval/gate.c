@@ -149,9 +149,16 @@ static bool is_hindered(struct trial *trial, const struct suite *suite, const st
     return true;
 }
 
-static enum code try_quality(struct trial *trial, const struct suite *suite,
-                             const struct scores *scores, const struct decide_opts *opts,
-                             int64_t resamples, struct err *err)
+const char *resample_path(struct arena *arena, const struct metric *metric, int64_t k,
+                          const char *slice, const char *subject, const char *baseline)
+{
+    return arena_format(arena, "%s/%lld/%s/%s%s%s", metric->name, (long long)k, slice, subject,
+                        baseline ? "/" : "", baseline ? baseline : "");
+}
+
+static enum code try_quality(struct decision *decision, struct trial *trial,
+                             const struct suite *suite, const struct scores *scores,
+                             const struct decide_opts *opts, struct err *err)
 {
     const struct gate *gate = trial->gate;
     struct row_choice choice = { trial->slice, trial->label };
@@ -182,9 +189,12 @@ static enum code try_quality(struct trial *trial, const struct suite *suite,
         .other = baseline ? rows.other : NULL,
         .outcomes = gate->metric->corpus ? &rows.outcomes : NULL,
         .others = gate->metric->corpus && baseline ? &rows.others : NULL,
-        .resample = { .key = rng_mix(opts->seed, rng_hash(trial->id)),
-                      .count = resamples,
-                      .threads = opts->threads },
+        .kept = decision->kept,
+        .path = resample_path(&decision->arena, gate->metric, gate->k, trial->slice,
+                              scores->subjects[0].name, baseline ? baseline->name : NULL),
+        .seed = opts->seed,
+        .resamples = trial->n < trial->method->smallest_n ? 0 : decision->resamples,
+        .threads = opts->threads,
     };
     struct question question = { rule_wants_more(gate->rule), trial->bar, suite->alpha };
     enum code code = OK;
@@ -284,9 +294,12 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
                         struct err *err)
 {
     *decision = (struct decision){ 0 };
+    decision->kept = ARENA_NEW(&decision->arena, struct distributions);
     expand(decision, suite, scores);
-    double quality = (double)family_size(decision, false);
-    double measured = (double)family_size(decision, true), all = quality + measured;
+    decision->families[0] = family_size(decision, false);
+    decision->families[1] = family_size(decision, true);
+    double quality = (double)decision->families[0], measured = (double)decision->families[1];
+    double all = quality + measured;
     double wanted = ceil(TAIL_RESAMPLES * (all < 1 ? 1 : all) / suite->alpha);
     decision->resamples = wanted < RESAMPLES_LEAST  ? RESAMPLES_LEAST
                           : wanted > RESAMPLES_MOST ? RESAMPLES_MOST
@@ -296,7 +309,7 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
         struct trial *trial = &decision->trials[i];
         trial->answer = (struct answer){ NAN, NAN, NAN, 1, 1, 0, 0, false };
         code = trial->measured ? try_measured(trial, suite, scores, opts, err)
-                               : try_quality(trial, suite, scores, opts, decision->resamples, err);
+                               : try_quality(decision, trial, suite, scores, opts, err);
     }
     if (code) {
         decision_release(decision);
@@ -310,6 +323,7 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
 
 void decision_release(struct decision *decision)
 {
+    if (decision->kept) distributions_release(decision->kept);
     arena_release(&decision->arena);
     *decision = (struct decision){ 0 };
 }

@@ -1,10 +1,11 @@
 /* Gates: three verdicts from scores and an effective suite alone.
  *
- * *Pass*: the one-sided bound at alpha lies on the right side of the bar; all must pass, so this is an
- * intersection-union test and alpha needs no correction. *Fail*: the opposite side is rejected under
- * Holm's correction over the blocking gates that have sampling error; quality and measured gates are
- * two families that share alpha by their sizes, so that what is measured on a machine never changes
- * the quality part. *Inconclusive*: neither. What is missing, empty or not a number fails. */
+ * *Pass*: the one-sided bound at alpha lies on the right side of the bar; all must pass, so this
+ * is an intersection-union test and alpha needs no correction. *Fail*: the opposite side is
+ * rejected under Holm's correction over the blocking gates that have sampling error; quality and
+ * measured gates are two families that share alpha by their sizes, so that what is measured on a
+ * machine never changes the quality part. *Inconclusive*: neither. What is missing, empty or not
+ * a number fails. */
 #ifndef PAWL_EVAL_GATE_H
 #define PAWL_EVAL_GATE_H
 
@@ -12,6 +13,7 @@
 #include "eval/scores.h"
 
 enum verdict { VERDICT_PASS, VERDICT_FAIL, VERDICT_INCONCLUSIVE, VERDICT_COUNT };
+/* "pass", "fail", "inconclusive". */
 const char *verdict_text(enum verdict verdict);
 
 /* Why a verdict is what it is, beside the bound. */
@@ -37,6 +39,7 @@ enum reason {
 #undef X
         REASON_COUNT
 };
+/* The word in report.json, and the same for people. */
 const char *reason_word(enum reason reason);
 const char *reason_text(enum reason reason);
 
@@ -62,6 +65,8 @@ struct decision {
     struct trial *trials; /* in the suite's order */
     size_t count;
     int64_t resamples;
+    size_t families[2]; /* gates under Holm's correction: of quality, measured */
+    struct distributions *kept;
     enum verdict verdict;
 };
 

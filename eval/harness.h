@@ -1,7 +1,7 @@
 /* The harness: runs subjects over a split and measures the candidate.
  *
- * Rows go through model/infer.h in calls that begin at multiples of the tile, so outputs are the same
- * bits for any number of threads and any size of call. Baselines see the same rows. */
+ * Rows go through model/infer.h in calls that begin at multiples of the tile, so outputs are the
+ * same bits for any number of threads and any size of call. Baselines see the same rows. */
 #ifndef PAWL_EVAL_HARNESS_H
 #define PAWL_EVAL_HARNESS_H
 
@@ -27,8 +27,8 @@ enum code harness_run(struct scores *scores, const struct suite *suite,
                       const struct dataset *dataset, const struct contestant *subjects,
                       const struct harness_opts *opts, struct err *err);
 
-/* Whether a model takes this dataset's rows and gives outputs for its task; CONFIG with both shapes.
- * `what` names the model in the message. */
+/* Whether a model takes this dataset's rows and gives outputs for its task; CONFIG with both
+ * shapes. `what` names the model in the message. */
 enum code harness_fits(const struct model_io *io, const struct dataset *dataset,
                        const struct split *split, const char *what, struct err *err);
 

@@ -2,9 +2,9 @@
 #include "eval/harness.h"
 
 #include "base/clock.h"
+#include "base/fs.h"
 
 #include <omp.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { WARM_CALLS = 50 };
@@ -12,21 +12,21 @@ static const double WARM_SECONDS = 0.2, RUN_SECONDS = 0.02;
 
 const char *machine_class(struct arena *arena, int threads)
 {
-    char line[512], name[256] = "unknown processor";
-    FILE *file = fopen("/proc/cpuinfo", "r");
-    while (file && fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
-        colon += strspn(colon, ": \t");
-        size_t len = strcspn(colon, "\n");
-        if (len >= sizeof name) len = sizeof name - 1;
-        memcpy(name, colon, len);
-        name[len] = '\0';
-        break;
+    /* The file says that it has no bytes, so it is read up to a limit; the name comes early. */
+    char text[4096] = "";
+    const char *name = NULL;
+    int fd;
+    if (fs_open(&fd, "/proc/cpuinfo", NULL, NULL) == OK) {
+        ssize_t got = fs_calls.pread(fd, text, sizeof text - 1, 0);
+        text[got > 0 ? got : 0] = '\0';
+        fs_close(fd);
+        name = strstr(text, "model name");
     }
-    if (file) fclose(file);
+    if (name) name += strcspn(name, ":\n");
+    if (name) name += strspn(name, ": \t");
     if (threads <= 0) threads = omp_get_max_threads();
-    return arena_format(arena, "%s, %d thread%s", name, threads, threads == 1 ? "" : "s");
+    return arena_format(arena, "%.*s, %d thread%s", name ? (int)strcspn(name, "\n") : 17,
+                        name ? name : "unknown processor", threads, threads == 1 ? "" : "s");
 }
 
 /* What one measurement runs on: rows of the split, as many as a call takes, over and over. */

@@ -1,10 +1,10 @@
 /* The table of methods: how each kind of statistic is bounded under each rule.
  *
- * A row is keyed (statistic, rule, paired, clustered) and says what it guarantees and from how many
- * rows on. Every gate becomes one question: does a number (the metric, or its gain over a baseline)
- * lie on the right side of a bar? A method answers with the value, one-sided bounds at alpha and the
- * p-values of both sides. Below its smallest n, or when its resamples have no spread, the answer is
- * not usable and the gate is inconclusive. */
+ * A row is keyed (statistic, rule, paired, clustered) and says what it guarantees and from how
+ * many rows on. Every gate becomes one question: does a number (the metric, or its gain over a
+ * baseline) lie on the right side of a bar? A method answers with the value, one-sided bounds at
+ * alpha and the p-values of both sides. Below its smallest n, or when its resamples have no
+ * spread, the answer is not usable and the gate is inconclusive. */
 #ifndef PAWL_EVAL_METHOD_H
 #define PAWL_EVAL_METHOD_H
 
@@ -21,8 +21,21 @@ struct sample {
     const double *score, *other;              /* [n] candidate, baseline */
     const struct outcomes *outcomes, *others; /* corpus metrics */
     const double *measured;                   /* [n] system metrics, ascending */
-    struct resample_opts resample;
+    struct distributions *kept;               /* resamples drawn so far, by what they are of */
+    const char
+        *path; /* what is resampled: "accuracy/0/all/candidate"; its hash is part of the key */
+    uint64_t seed;
+    int64_t resamples; /* 0: only the value is wanted */
+    int threads;
 };
+
+/* Bootstrap distributions that several questions share: a gate and the value that the report shows
+ * for the same rows have the same bounds. */
+struct distributions {
+    struct kept_distribution *first;
+    struct arena arena;
+};
+void distributions_release(struct distributions *kept);
 
 struct question {
     bool more;    /* right side: number >= bar; otherwise number <= bar */

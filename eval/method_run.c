@@ -2,8 +2,10 @@
 #include "eval/method_run.h"
 
 #include "base/math.h"
+#include "base/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 /* One-sided quantiles of alpha and of the power that `smallest` speaks of. */
 static const double POWER = 0.8;
@@ -162,14 +164,50 @@ static double corpus_of(const void *context, const int32_t *pick, int64_t n, dou
     return gain_sign(sample) * (value - sample->metric->corpus(sample->others, pick, n, scratch));
 }
 
+struct kept_distribution {
+    const char *path;
+    struct bootstrap bootstrap;
+    struct kept_distribution *next;
+};
+
+void distributions_release(struct distributions *kept)
+{
+    for (struct kept_distribution *d = kept->first; d; d = d->next)
+        bootstrap_release(&d->bootstrap);
+    arena_release(&kept->arena);
+    *kept = (struct distributions){ 0 };
+}
+
 static enum code resampled(struct answer *answer, const struct sample *sample,
                            const struct question *question, const struct statistic_call *call,
                            struct err *err)
 {
-    struct bootstrap bootstrap;
-    TRY(bootstrap_run(&bootstrap, call, &sample->resample, err));
-    answer_of(answer, &bootstrap, sample->n, question);
-    bootstrap_release(&bootstrap);
+    if (!sample->resamples) {
+        struct arena arena = { 0 };
+        double *scratch = ARENA_ARRAY(&arena, call->scratch + 1, double);
+        *answer = (struct answer){ .value = call->value(call->context, NULL, call->n, scratch),
+                                   .low = -INFINITY,
+                                   .high = INFINITY,
+                                   .p_pass = 1,
+                                   .p_fail = 1,
+                                   .degenerate = true };
+        arena_release(&arena);
+        return OK;
+    }
+    struct kept_distribution *found = sample->kept->first;
+    while (found && strcmp(found->path, sample->path) != 0) found = found->next;
+    if (!found) {
+        struct resample_opts opts = { .key = rng_mix(sample->seed, rng_hash(sample->path)),
+                                      .count = sample->resamples,
+                                      .threads = sample->threads };
+        struct bootstrap bootstrap;
+        TRY(bootstrap_run(&bootstrap, call, &opts, err));
+        found = ARENA_NEW(&sample->kept->arena, struct kept_distribution);
+        *found = (struct kept_distribution){ arena_copy(&sample->kept->arena, sample->path),
+                                             bootstrap, sample->kept->first };
+        sample->kept->first = found;
+    }
+    answer_of(answer, &found->bootstrap, sample->n, question);
     return OK;
 }
 

@@ -16,9 +16,9 @@ struct predict_opts {
     int64_t call_rows;  /* rows per call; 0: 4096. Changes no result */
 };
 
-/* Publishes the predictions at `out` (replacing what is there); `rows` (may be NULL) says how many.
- * A row with an output that is not finite has prediction -1 and NaN probabilities. CONFIG when split
- * or model do not fit, DAMAGED, IO, NO_MEMORY, DEVICE. */
+/* Publishes the predictions at `out` (replacing what is there); `rows` (may be NULL) says how
+ * many. A row with an output that is not finite has prediction -1 and NaN probabilities. CONFIG
+ * when split or model do not fit, DAMAGED, IO, NO_MEMORY, DEVICE. */
 enum code predict(const char *out, const struct weights *weights, const struct dataset *dataset,
                   const struct predict_opts *opts, uint64_t *rows, struct err *err);
 

@@ -39,6 +39,7 @@ struct eval_result {
     json_t *json;        /* report/1; released by eval_result_release */
     struct str markdown; /* report.md */
 };
+/* Accepts a zeroed result. */
 void eval_result_release(struct eval_result *result);
 
 /* Evaluates, decides and publishes the report at `out_dir`, which must not exist (CONFLICT).

@@ -1,7 +1,6 @@
 /* quality, measured and verdict as JSON, made from scores and the decision. */
 #include "eval/report_parts.h"
 
-#include "base/rng.h"
 #include "eval/gate_rows.h"
 #include "eval/metric_score.h"
 
@@ -95,16 +94,16 @@ static enum code add_value(struct valuing *valuing, const struct metric *metric,
                                              0);
     struct answer answer = { .value = NAN, .low = NAN, .high = NAN };
     struct arena arena = { 0 };
-    const char *path = arena_format(&arena, "%s/%lld/%s/%s", metric->name, (long long)k, slice,
-                                    subject->name);
     struct sample sample = {
         .metric = metric,
         .n = rows.n,
         .score = rows.score,
         .outcomes = metric->corpus ? &rows.outcomes : NULL,
-        .resample = { .key = rng_mix(valuing->opts->seed, rng_hash(path)),
-                      .count = valuing->decision->resamples,
-                      .threads = valuing->opts->threads },
+        .kept = valuing->decision->kept,
+        .path = resample_path(&arena, metric, k, slice, subject->name, NULL),
+        .seed = valuing->opts->seed,
+        .resamples = rows.n < method->smallest_n ? 0 : valuing->decision->resamples,
+        .threads = valuing->opts->threads,
     };
     struct question question = { .more = metric->higher, .alpha = valuing->suite->alpha };
     enum code code = OK;

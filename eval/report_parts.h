@@ -43,6 +43,7 @@ void explain_trial(struct str *out, const struct trial *trial, const struct suit
 enum { NUMBER_TEXT = 40 };
 const char *number_text(char text[NUMBER_TEXT], double value, enum metric_unit unit);
 
+/* null for what is not finite. New reference. */
 json_t *real_or_null(double value);
 
 #endif

@@ -1,4 +1,5 @@
-/* Views of report.json: JUnit XML for CI, Markdown for a pull request, the explanation of a gate. */
+/* Views of report.json: JUnit XML for CI, Markdown for a pull request, the explanation of a
+ * gate. */
 #include "eval/report_parts.h"
 
 #include <math.h>
@@ -262,7 +263,7 @@ void explain_trial(struct str *out, const struct trial *trial, const struct suit
     str_addf(out, "to pass   %s bound %s %s: p = %.6g\n", more ? "lower" : "upper",
              more ? ">=" : "<=", number_text(a, trial->bar, unit), answer->p_pass);
     str_addf(out, "to fail   p = %.6g must be <= %.6g (Holm over %zu gates)\n", answer->p_fail,
-             trial->level, decision->count);
+             trial->level, decision->families[trial->measured]);
     str_addf(out, "verdict   %s: ", verdict_text(trial->verdict));
     add_reason(out, gate);
     str_add(out, "\n");

@@ -1,7 +1,7 @@
 /* Scores: what every subject did on every row, enough to decide all gates again.
  *
- * Subject 0 is the candidate, the others are baselines in the suite's order. scores.h5 holds exactly
- * this; pawl gate reads it back and recomputes the report's numbers from nothing else. */
+ * Subject 0 is the candidate, the others are baselines in the suite's order. scores.h5 holds
+ * exactly this; pawl gate reads it back and recomputes the report's numbers from nothing else. */
 #ifndef PAWL_EVAL_SCORES_H
 #define PAWL_EVAL_SCORES_H
 
@@ -61,15 +61,15 @@ struct scores_shape {
     int64_t n, classes, width;
 };
 
-/* Takes room for all columns that the suite wants: every per-example metric of the task, top_k for
- * each k that a gate names. `missing` [baseline_count] says which baselines there are not yet (NULL:
- * all are there). NO_MEMORY. */
+/* Takes room for all columns that the suite wants: every per-example metric of the task, top_k
+ * for each k that a gate names. `missing` [baseline_count] says which baselines there are not
+ * yet (NULL: all are there). NO_MEMORY. */
 enum code scores_init(struct scores *scores, const struct suite *suite,
                       const struct scores_shape *shape, const bool *missing, struct err *err);
 void scores_release(struct scores *scores);
 
-/* Enters row `row` of a subject from its outputs [classes or width]; label or target of the row must
- * be there already. Safe from several threads for different rows. */
+/* Enters row `row` of a subject from its outputs [classes or width]; label or target of the row
+ * must be there already. Safe from several threads for different rows. */
 void scores_enter(struct scores *scores, struct subject *subject, int64_t row, const float *output);
 
 /* The column of a metric, or -1. */
@@ -86,7 +86,8 @@ struct digest scores_measured_digest(const struct scores *scores);
 enum code scores_write(const struct scores *scores, const char *path, struct err *err);
 
 /* Reads and checks scores.h5 against the suite: lengths, ranges, doubled ids, unknown or missing
- * columns are DAMAGED, with row and reason. A score that is not a number is legal: gates fail on it. */
+ * columns are DAMAGED, with row and reason. A score that is not a number is legal: gates fail on
+ * it. */
 enum code scores_read(struct scores *scores, const struct suite *suite, const char *path,
                       struct err *err);
 

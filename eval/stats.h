@@ -19,7 +19,8 @@
 double stats_proportion_low(int64_t hits, int64_t n, double alpha);
 double stats_proportion_high(int64_t hits, int64_t n, double alpha);
 
-/* A statistic over rows `pick` [n] of something (pick NULL: rows 0..n-1); `scratch` is this thread's. */
+/* A statistic over rows `pick` [n] of something (pick NULL: rows 0..n-1); `scratch` is this
+ * thread's. */
 struct statistic_call {
     double (*value)(const void *context, const int32_t *pick, int64_t n, double *scratch);
     const void *context;

@@ -1,25 +1,26 @@
 /* The bootstrap with BCa bounds, for any statistic of rows.
  *
- * Position j of resample b is word j % 4 of Philox at (key, j / 4, b), scaled to [0, n) by
- * multiplication (its bias is below n / 2^32). Each resample is one thread's and its value has a
- * place of its own. */
+ * Which rows a resample holds is a function of key and resample alone (eval/simd/draw.h). Each
+ * resample is one thread's and its value has a place of its own, so threads change nothing. */
 #include "eval/stats.h"
 
 #include "base/arena.h"
 #include "base/math.h"
 #include "base/rng.h"
+#include "eval/simd/draw.h"
 
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
-static void draw(int32_t *pick, int64_t n, uint64_t key, uint64_t resample)
+typedef void draw_rows(int32_t *pick, int64_t n, uint64_t key, uint64_t resample);
+
+static draw_rows *best_draw(void)
 {
-    for (int64_t j = 0; j < n; j += 4) {
-        struct philox words = philox4x32(key, (uint64_t)j / 4, resample);
-        for (int64_t w = 0; w < 4 && j + w < n; w++)
-            pick[j + w] = (int32_t)(((uint64_t)words.word[w] * (uint64_t)n) >> 32);
-    }
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return avx512 ? draw_avx512 : avx2 ? draw_avx2 : draw_plain;
 }
 
 static int compare(const void *a, const void *b)
@@ -97,7 +98,7 @@ struct room {
 static enum code take(struct bootstrap *bootstrap, struct room *room, int64_t groups,
                       const struct statistic_call *call, int threads, struct err *err)
 {
-    size_t picks = ((size_t)call->n + 15) / 16 * 16 * sizeof(int32_t);
+    size_t picks = ((size_t)call->n + DRAW_BLOCK - 1) / DRAW_BLOCK * DRAW_BLOCK * sizeof(int32_t);
     size_t scratch = (call->scratch + 15) / 8 * 8 * sizeof(double);
     size_t shared = (size_t)(bootstrap->count + groups + 8) * sizeof(double);
     size_t size = shared + picks + (picks + scratch) * (size_t)threads;
@@ -118,6 +119,7 @@ enum code bootstrap_run(struct bootstrap *bootstrap, const struct statistic_call
                         const struct resample_opts *opts, struct err *err)
 {
     struct room room;
+    draw_rows *draw = best_draw();
     int threads = opts->threads > 0 ? opts->threads : omp_get_max_threads();
     if (threads > THREADS_MOST) threads = THREADS_MOST;
     REQUIRE(call->n > 0 && call->n < INT32_MAX && opts->count >= 2);

@@ -19,6 +19,7 @@ enum rule {
     RULE_COUNT
 };
 
+/* The key of a rule ("at_least"); whether it compares with a baseline. */
 const char *rule_text(enum rule rule);
 bool rule_is_paired(enum rule rule);
 /* Whether the number must not lie below the bar (otherwise: not above it). */
@@ -75,7 +76,8 @@ const char *suite_data_file(struct arena *arena, const struct document *document
 enum code suite_resolve(struct suite *suite, const struct document *document,
                         struct problems *problems, struct err *err);
 
-/* Reads an effective suite that came from a file (`name` for messages). Takes a reference. DAMAGED. */
+/* Reads an effective suite that came from a file (`name` for messages). Takes a reference.
+ * DAMAGED. */
 enum code suite_parse(struct suite *suite, json_t *json, const char *name, struct err *err);
 void suite_release(struct suite *suite);
 
@@ -84,6 +86,7 @@ void suite_release(struct suite *suite);
 enum code suite_fit(const struct suite *suite, const struct document *document,
                     const struct dataset *dataset, struct problems *problems, struct err *err);
 
+/* By name; NULL when there is none ("all" is none). */
 const struct slice *suite_slice(const struct suite *suite, const char *name);
 
 #endif

@@ -1,4 +1,5 @@
-/* Whether a suite fits the data that it is applied to, with the place of everything that does not. */
+/* Whether a suite fits the data that it is applied to, with the place of everything that does
+ * not. */
 #include "eval/suite.h"
 
 #include <math.h>
