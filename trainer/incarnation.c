@@ -169,11 +169,9 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
                              run->dir, err));
         TRY(check_progress(&run->arena, run->dir, last, launch, err));
         json_t *document = incarnation_document(&me, launch, last + 1);
-        json_t *sealed = json_sealed(document);
         size_t len;
-        const char *text = json_canonical(&run->arena, sealed, &len);
+        const char *text = json_sealed(&run->arena, document, &len);
         json_decref(document);
-        json_decref(sealed);
         bool won;
         TRY(fs_create_exclusive(arena_format(&run->arena, "%s/%04d.json", folder, last + 1), text,
                                 len, &won, err));
