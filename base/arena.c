@@ -123,8 +123,9 @@ struct block_header {
     void *start;
 };
 
-/* calloc hands out untouched zero pages for large sizes, so memory that a run never reaches (another
- * program's activations) costs nothing; huge pages make the first touch of the rest cheap. */
+/* calloc hands out untouched zero pages for large sizes, so memory that a run never reaches
+ * (another program's activations) costs nothing; huge pages make the first touch of the rest
+ * cheap. */
 enum code block_alloc(void **block, size_t size, const char *what, struct err *err)
 {
     *block = NULL;
