@@ -2,6 +2,7 @@
 #include "eval/report.h"
 
 #include "base/fs.h"
+#include "eval/html.h"
 #include "eval/report_parts.h"
 
 #include <string.h>
@@ -143,9 +144,18 @@ static enum code conclude(struct eval_result *result, const struct suite *suite,
 
 /* Writes all files of the report into `dir`, which is there and empty. */
 static enum code write_files(const char *dir, struct eval_result *result,
-                             const struct scores *scores, struct arena *arena, struct err *err)
+                             const struct scores *scores, const struct dataset *dataset,
+                             struct arena *arena, struct err *err)
 {
-    struct str junit = { 0 };
+    struct str junit = { 0 }, html = { 0 };
+    const json_t *data = json_object_get(json_object_get(result->json, "inputs"), "data");
+    struct page page = { .out = &html,
+                         .arena = arena,
+                         .report = result->json,
+                         .scores = scores,
+                         .dataset = dataset,
+                         .split = dataset_split(dataset, html_word(data, "split")) };
+    report_html(&page);
     report_junit(&junit, result->json);
     report_markdown(&result->markdown, result->json);
     enum code code = scores_write(scores, path_join(arena, dir, "scores.h5"), err);
@@ -154,14 +164,17 @@ static enum code write_files(const char *dir, struct eval_result *result,
     if ((code = fs_publish(path_join(arena, dir, "report.md"), result->markdown.at,
                            result->markdown.len, err)))
         goto out;
+    if ((code = fs_publish(path_join(arena, dir, "report.html"), html.at, html.len, err))) goto out;
     code = json_publish(result->json, path_join(arena, dir, "report.json"), err);
 out:
+    str_release(&html);
     str_release(&junit);
     return code;
 }
 
 static enum code publish(const char *out_dir, struct eval_result *result,
-                         const struct scores *scores, struct err *err)
+                         const struct scores *scores, const struct dataset *dataset,
+                         struct err *err)
 {
     struct arena arena = { 0 };
     char temporary[1100];
@@ -174,7 +187,7 @@ static enum code publish(const char *out_dir, struct eval_result *result,
     if ((code = fs_mkdirs(path_dir(&arena, out_dir), err))) goto out;
     fs_temporary_name(temporary, sizeof temporary, out_dir);
     if ((code = fs_mkdirs(temporary, err))) goto out;
-    code = write_files(temporary, result, scores, &arena, err);
+    code = write_files(temporary, result, scores, dataset, &arena, err);
     if (!code) code = fs_publish_dir(temporary, out_dir, err);
     if (code) fs_remove_tree(temporary, NULL);
 out:
@@ -215,7 +228,7 @@ enum code eval_run(const struct eval_inputs *inputs, const char *out_dir,
     };
     code = conclude(result, &suite, &scores, inputs_json(&suite, inputs), &opts, err);
     if (!is_verdict(code)) goto out;
-    enum code written = publish(out_dir, result, &scores, &failed);
+    enum code written = publish(out_dir, result, &scores, inputs->dataset, &failed);
     if (written) {
         code = written;
         if (err) *err = failed;

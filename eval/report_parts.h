@@ -39,6 +39,9 @@ void report_markdown(struct str *out, const json_t *report);
 void explain_trial(struct str *out, const struct trial *trial, const struct suite *suite,
                    const struct decision *decision);
 
+/* Why a gate's verdict is what it is, with the rows that would decide. */
+void gate_reason(struct str *out, const json_t *gate);
+
 /* A number for people: as many digits as say something, in its unit. */
 enum { NUMBER_TEXT = 40 };
 const char *number_text(char text[NUMBER_TEXT], double value, enum metric_unit unit);

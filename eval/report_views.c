@@ -74,7 +74,7 @@ static void add_numbers(struct str *out, const json_t *gate)
              number_text(high, real_of(gate, "high"), metric->unit), real_of(gate, "n"));
 }
 
-static void add_reason(struct str *out, const json_t *gate)
+void gate_reason(struct str *out, const json_t *gate)
 {
     const struct metric *metric = metric_find(text_of(gate, "metric"));
     char text[NUMBER_TEXT];
@@ -133,7 +133,7 @@ static void add_case(struct str *out, const json_t *gate, const char *suite)
         str_clear(&message);
         add_numbers(&message, gate);
         str_add(&message, "; ");
-        add_reason(&message, gate);
+        gate_reason(&message, gate);
         add_xml(out, str_text(&message));
         str_add(out, "</failure>\n  </testcase>\n");
     }
@@ -206,7 +206,7 @@ static size_t add_rows(struct str *out, const json_t *report, bool passing, size
             add_numbers(&cell, gate);
             if (mark || strcmp(text_of(gate, "reason"), "bound") != 0) {
                 str_add(&cell, "; ");
-                add_reason(&cell, gate);
+                gate_reason(&cell, gate);
             }
             add_cell(out, str_text(&cell));
             str_add(out, " |\n");
@@ -265,7 +265,7 @@ void explain_trial(struct str *out, const struct trial *trial, const struct suit
     str_addf(out, "to fail   p = %.6g must be <= %.6g (Holm over %zu gates)\n", answer->p_fail,
              trial->level, decision->families[trial->measured]);
     str_addf(out, "verdict   %s: ", verdict_text(trial->verdict));
-    add_reason(out, gate);
+    gate_reason(out, gate);
     str_add(out, "\n");
     json_decref(gate);
 }
