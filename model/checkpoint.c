@@ -183,7 +183,11 @@ enum code checkpoint_save(const char *dir, const struct checkpoint_contents *con
     if (bytes) *bytes = directory_bytes(&arena, temporary);
     code = fs_publish_dir(temporary, dir, err);
 out:
-    if (code) fs_remove_tree(temporary, NULL);
+    if (code) {
+        /* in place, but perhaps not for good: as if it had never been */
+        if (code != CONFLICT && fs_exists(dir)) fs_replace(dir, temporary, NULL);
+        fs_remove_tree(temporary, NULL);
+    }
     if (digest) *digest = identity;
     json_decref(manifest);
     arena_release(&arena);

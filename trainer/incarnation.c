@@ -83,7 +83,8 @@ static bool may_be_alive(const json_t *document, const struct holder *me,
     int64_t pid = json_integer_value(json_object_get(document, "pid"));
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) return false;
     int64_t started = json_integer_value(json_object_get(document, "started"));
-    return process_started(pid) == started;
+    int64_t found = process_started(pid);
+    return found < 0 || started < 0 || found == started; /* who cannot be told apart may live */
 }
 
 static enum code check_holder(const char *path, const struct holder *me,
@@ -169,11 +170,9 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
                              run->dir, err));
         TRY(check_progress(&run->arena, run->dir, last, launch, err));
         json_t *document = incarnation_document(&me, launch, last + 1);
-        json_t *sealed = json_sealed(document);
         size_t len;
-        const char *text = json_canonical(&run->arena, sealed, &len);
+        const char *text = json_sealed(&run->arena, document, &len);
         json_decref(document);
-        json_decref(sealed);
         bool won;
         TRY(fs_create_exclusive(arena_format(&run->arena, "%s/%04d.json", folder, last + 1), text,
                                 len, &won, err));

@@ -111,6 +111,16 @@ static double cosine_leg(double a, double b, double share)
     return b + (a - b) * 0.5 * (1 + cos(3.14159265358979323846 * share));
 }
 
+/* The first leg ends with step share * total - 1, the second with the last step, as PyTorch's
+ * OneCycleLR has it. */
+static double one_cycle(const struct schedule *schedule, double peak, double at, double total)
+{
+    double first = peak / schedule->divide, top = schedule->warmup * total - 1, end = total - 1;
+    if (at <= top) return top > 0 ? cosine_leg(first, peak, at / top) : peak;
+    double share = end > top ? fmin((at - top) / (end - top), 1) : 1;
+    return cosine_leg(peak, first / schedule->divide_final, share);
+}
+
 double schedule_rate(const struct schedule *schedule, double peak, int64_t step, int64_t total,
                      int64_t epoch_steps)
 {
@@ -131,7 +141,5 @@ double schedule_rate(const struct schedule *schedule, double peak, int64_t step,
     case SCHEDULE_ONE_CYCLE:
         break;
     }
-    double first = peak / schedule->divide;
-    if (at < warm) return cosine_leg(first, peak, at / warm);
-    return cosine_leg(peak, first / schedule->divide_final, fmin(fmax(after, 0), 1));
+    return one_cycle(schedule, peak, at, (double)total);
 }
