@@ -9,8 +9,6 @@
 #include <sys/mman.h>
 
 enum { CHUNK_FIRST = 8192, CHUNK_LIMIT = 1 << 20, ARENA_ALIGN = 16, BLOCK_ALIGN = 128 };
-enum { HUGE_PAGE = 2 << 20 };
-
 struct arena_chunk {
     struct arena_chunk *next;
     size_t size, used; /* bytes behind this header */
@@ -103,13 +101,9 @@ void arena_release(struct arena *arena)
     arena->head = NULL;
 }
 
-/* Asks for huge pages under the whole pages of a block; a system without them ignores it. */
-static void madvise_huge(char *at, size_t size)
-{
-    enum { PAGE = 4096 };
-    char *first = at + (PAGE - (uintptr_t)at % PAGE) % PAGE;
-    madvise(first, (size_t)(at + size - first), MADV_HUGEPAGE);
-}
+/* Blocks from this size on are aligned to and asked to live in large pages: tensors are streamed,
+ * and with small pages address translation costs up to half the time. */
+enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 8 << 20 };
 
 static bool told_to_fail(void)
 {
@@ -123,23 +117,26 @@ struct block_header {
     void *start;
 };
 
-/* calloc hands out untouched zero pages for large sizes, so memory that a run never reaches (another
- * program's activations) costs nothing; huge pages make the first touch of the rest cheap. */
+/* calloc hands out untouched zero pages for large sizes, so memory that a run never reaches
+ * (another program's activations) costs nothing. */
 enum code block_alloc(void **block, size_t size, const char *what, struct err *err)
 {
     *block = NULL;
     atomic_fetch_add(&allocations, 1);
-    size_t rounded = round_up(size ? size : 1, BLOCK_ALIGN), room = rounded + 2 * BLOCK_ALIGN;
+    bool huge = size >= HUGE_FROM;
+    size_t align = huge ? HUGE_PAGE : BLOCK_ALIGN, used = round_up(size ? size : 1, align);
+    size_t room = used + align + BLOCK_ALIGN;
     char *start = NULL;
-    if (rounded >= size && room > rounded && !told_to_fail()) start = calloc(1, room);
+    if (used >= size && room > used && !told_to_fail()) start = calloc(1, room);
     if (!start)
         return err_set(err, NO_MEMORY, "cannot allocate %s: %zu bytes refused by the system", what,
                        size);
-    char *at = start + sizeof(struct block_header);
-    at += (BLOCK_ALIGN - (uintptr_t)at % BLOCK_ALIGN) % BLOCK_ALIGN;
     struct block_header header = { .start = start };
+    char *at = start + sizeof header;
+    at += (align - (uintptr_t)at % align) % align;
     memcpy(at - sizeof header, &header, sizeof header);
-    if (rounded >= HUGE_PAGE) madvise_huge(at, rounded);
+    /* Only a wish: where the system has no large pages, small ones serve. */
+    if (huge) madvise(at, used, MADV_HUGEPAGE);
     *block = at;
     return OK;
 }

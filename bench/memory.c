@@ -2,9 +2,9 @@
  *
  *   bench_memory EXPERIMENT [STEPS]
  *
- * Prints the plan's total, the resident size after STEPS steps (default 50) less the resident size before
- * anything was opened for the run, and their ratio; then how many allocations of pawl's own code the
- * steps made, which must be none, and the growth of the heap over them. */
+ * Prints the plan's total, the resident size after STEPS steps (default 50) less the resident size
+ * before anything was opened for the run, and their ratio; then how many allocations of pawl's own
+ * code the steps made, which must be none, and the growth of the heap over them. */
 #include "base/log.h"
 #include "trainer/loop.h"
 #include "trainer/plan.h"

@@ -2,7 +2,8 @@
  *
  *   bench_start PAWL EXPERIMENT [RUNS]
  *
- * Starts `PAWL train EXPERIMENT --kill-at-step 1` in a fresh run directory, RUNS times (default 7). */
+ * Starts `PAWL train EXPERIMENT --kill-at-step 1` in a fresh run directory, RUNS times (default
+ * 7). */
 #include "base/clock.h"
 #include "base/fs.h"
 

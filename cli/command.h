@@ -56,7 +56,7 @@ struct invocation {
     struct option_value *values;
     int value_count;
     bool json;
-    bool *printed; /* whether standard output has its one JSON document */
+    bool *printed;             /* whether standard output has its one JSON document */
     struct problems *problems; /* of a document: printed whole by main */
 };
 

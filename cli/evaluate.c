@@ -1,9 +1,9 @@
 /* pawl eval, gate, predict. */
+#include "workflow/evaluate.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
 #include "eval/predict.h"
 #include "eval/report.h"
-#include "workflow/evaluate.h"
 #include "workflow/ref.h"
 
 #include <stdio.h>
@@ -55,15 +55,16 @@ static bool is_verdict(enum code code)
 static enum code run_eval(struct invocation *in, struct err *err)
 {
     struct evaluated evaluated;
-    struct evaluate_request request = { .suite = in->args[0], .model = text_of(in, "model"),
+    struct evaluate_request request = { .suite = in->args[0],
+                                        .model = text_of(in, "model"),
                                         .baseline = text_of(in, "baseline"),
                                         .registry = registry_dir(in, NULL),
                                         .out = text_of(in, "out"),
-                                        .device = text_of(in, "device"), .actor = actor_of(in),
+                                        .device = text_of(in, "device"),
+                                        .actor = actor_of(in),
                                         .threads = (int)int_of(in, "threads", 0) };
     TRY(read_weights(in, &request.raw, err));
-    if (!request.model)
-        return err_set(err, USAGE, "`pawl eval` needs --model REF");
+    if (!request.model) return err_set(err, USAGE, "`pawl eval` needs --model REF");
     enum code code = evaluate(&evaluated, &request, in->problems, err);
     if (is_verdict(code) && !print_json(in, evaluated.report_json)) {
         fputs(str_text(&evaluated.markdown), stdout);
@@ -76,8 +77,7 @@ static enum code run_eval(struct invocation *in, struct err *err)
 
 /* The digest that --model and --suite ask for. */
 static enum code wanted_digests(struct invocation *in, struct replay_opts *opts,
-                                struct digest *model, struct digest *suite_digest,
-                                struct err *err)
+                                struct digest *model, struct digest *suite_digest, struct err *err)
 {
     const char *ref_text = text_of(in, "model"), *file = text_of(in, "suite");
     if (ref_text) {
@@ -108,8 +108,10 @@ static void print_replay(const struct invocation *in, const struct eval_result *
 {
     char report[DIGEST_TEXT], model[DIGEST_TEXT], suite[DIGEST_TEXT];
     if (print_json(in, result->json)) return;
-    if (explained->len) fputs(str_text(explained), stdout);
-    else fputs(str_text(&result->markdown), stdout);
+    if (explained->len)
+        fputs(str_text(explained), stdout);
+    else
+        fputs(str_text(&result->markdown), stdout);
     printf("\ndecided %s on\n  report %s\n  model  %s\n  suite  %s\n",
            verdict_text(result->verdict), digest_text(&result->report, report),
            digest_text(&result->model, model), digest_text(&result->suite, suite));
@@ -120,7 +122,8 @@ static enum code run_gate(struct invocation *in, struct err *err)
     struct digest model, suite;
     struct str explained = { 0 };
     struct eval_result result = { 0 };
-    struct replay_opts opts = { .explain = text_of(in, "explain"), .explained = &explained,
+    struct replay_opts opts = { .explain = text_of(in, "explain"),
+                                .explained = &explained,
                                 .threads = (int)int_of(in, "threads", 0) };
     TRY(wanted_digests(in, &opts, &model, &suite, err));
     enum code code = gate_replay(in->args[0], &opts, &result, err);
@@ -171,21 +174,35 @@ static enum code run_predict(struct invocation *in, struct err *err)
 }
 
 const struct command eval_commands[] = {
-    { .name = "eval", .args = "SUITE", .least = 1, .most = 1,
+    { .name = "eval",
+      .args = "SUITE",
+      .least = 1,
+      .most = 1,
       .help = "Evaluates a model under a suite and decides; exits as `gate` does.",
-      .detail = "A version of a registry is sealed before it is scored, and its report is recorded. "
-                "The exit code is\n0 for pass, 3 for fail, 4 for inconclusive.",
+      .detail =
+          "A version of a registry is sealed before it is scored, and its report is recorded. "
+          "The exit code is\n0 for pass, 3 for fail, 4 for inconclusive.",
       .example = "pawl eval configs/suites/fashion.yaml --model fashion@1 --registry registry",
-      .options = eval_options, .run = run_eval },
-    { .name = "gate", .args = "REPORT", .least = 1, .most = 1,
+      .options = eval_options,
+      .run = run_eval },
+    { .name = "gate",
+      .args = "REPORT",
+      .least = 1,
+      .most = 1,
       .help = "Decides again from a report's stored scores alone, to the same bytes.",
-      .detail = "REPORT is the report's directory or its report.json. Exit codes: 0 pass, 3 fail, 4 "
-                "inconclusive,\n6 when anything does not match.",
+      .detail =
+          "REPORT is the report's directory or its report.json. Exit codes: 0 pass, 3 fail, 4 "
+          "inconclusive,\n6 when anything does not match.",
       .example = "pawl gate reports/fashion-release-1a2b3c4d5e6f --explain quality",
-      .options = gate_options, .run = run_gate },
-    { .name = "predict", .args = "REF DATA", .least = 2, .most = 2,
+      .options = gate_options,
+      .run = run_gate },
+    { .name = "predict",
+      .args = "REF DATA",
+      .least = 2,
+      .most = 2,
       .help = "Writes a model's predictions for a split.",
       .example = "pawl predict runs/fashion-cnn fashion-mnist.h5 --out predictions.h5",
-      .options = predict_options, .run = run_predict },
+      .options = predict_options,
+      .run = run_predict },
     { 0 },
 };

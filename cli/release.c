@@ -1,9 +1,9 @@
 /* pawl release: the whole way in one command. */
+#include "workflow/release.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
 #include "model/infer.h"
 #include "workflow/ref.h"
-#include "workflow/release.h"
 
 #include <stdio.h>
 
@@ -34,14 +34,19 @@ static enum code run_chain(struct invocation *in, struct err *err)
     struct released released = { 0 };
     struct weights warm = { 0 };
     const char *to = text_of(in, "to");
-    struct train_opts train = { .run = text_of(in, "run"), .device = text_of(in, "device"),
-                                .build = PAWL_BUILD, .install_signals = true };
+    struct train_opts train = { .run = text_of(in, "run"),
+                                .device = text_of(in, "device"),
+                                .build = PAWL_BUILD,
+                                .install_signals = true };
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
-    struct release_request request = { .experiment = &experiment, .train = &train,
+    struct release_request request = { .experiment = &experiment,
+                                       .train = &train,
                                        .registry = registry_dir(in, experiment.registry),
-                                       .reason = text_of(in, "reason"), .actor = actor_of(in),
+                                       .reason = text_of(in, "reason"),
+                                       .actor = actor_of(in),
                                        .to = to ? release_step(to) : STEP_DEPLOY,
-                                       .done = show_step, .context = in };
+                                       .done = show_step,
+                                       .context = in };
     if (request.to == STEP_COUNT)
         return err_set(err, USAGE, "unknown step '%s': train, add, eval, promote or deploy", to);
     TRY(load_warm_start(in, &experiment, &warm, err));
@@ -60,9 +65,13 @@ static enum code run_chain(struct invocation *in, struct err *err)
 }
 
 const struct command release_commands[] = {
-    { .name = "release", .args = "EXPERIMENT", .least = 1, .most = 1,
+    { .name = "release",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
       .help = "Trains, adds, evaluates, promotes and deploys; finished steps are skipped.",
       .example = "pawl release configs/fashion-cnn.yaml --reason 'more data'",
-      .options = release_options, .run = run_chain },
+      .options = release_options,
+      .run = run_chain },
     { 0 },
 };

@@ -35,7 +35,7 @@ const char *short_digest(struct arena *arena, const char *digest)
 }
 
 enum code load_warm_start(const struct invocation *in, const struct experiment *experiment,
-                           struct weights *weights, struct err *err)
+                          struct weights *weights, struct err *err)
 {
     struct ref ref;
     if (!experiment->init) return OK;

@@ -100,9 +100,9 @@ static bool has_space(const struct loader *loader)
     return loader->begun - loader->taken + loader->held < loader->slot_count;
 }
 
-/* Whether a sleeping caller should be woken: half of the ring is ready. To wake it costs as much as to
- * read ten rows; it sleeps only when reading is what everything waits for, and then the threads go on
- * filling the other half, so nothing is lost by handing over several batches at a time. */
+/* Whether a sleeping caller should be woken: half of the ring is ready. To wake it costs as much as
+ * to read ten rows; it sleeps only when all wait for reading, and then the threads go on filling
+ * the other half, so nothing is lost by handing over several batches at a time. */
 static bool enough_ready(const struct loader *loader)
 {
     for (uint64_t i = 0; i < loader->slot_count / 2; i++)

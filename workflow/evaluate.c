@@ -69,8 +69,7 @@ static enum code load_baseline(struct evaluation *e, struct eval_baseline *basel
     if (strcmp(baseline->name, "majority") == 0) return OK;
     if (strcmp(baseline->name, "linear") == 0) {
         bool skipped;
-        struct linear_request request = { .data = e->dataset.path,
-                                          .split = e->suite.train_split };
+        struct linear_request request = { .data = e->dataset.path, .split = e->suite.train_split };
         if (!request.split) {
             err_set(err, CONFIG, "cannot train the linear baseline: the suite has no train_split");
             return err_hint(err, "Give data: {train_split: train} in the suite.");
@@ -80,7 +79,8 @@ static enum code load_baseline(struct evaluation *e, struct eval_baseline *basel
     }
     if (strcmp(baseline->name, "baseline") != 0)
         return load_ref_baseline(e, baseline, weights, baseline->name, err);
-    if (e->request->baseline) return load_ref_baseline(e, baseline, weights, e->request->baseline, err);
+    if (e->request->baseline)
+        return load_ref_baseline(e, baseline, weights, e->request->baseline, err);
     err_set(err, USAGE, "the suite compares with a baseline, but none is named");
     return err_hint(err, "Say --baseline REF.");
 }
@@ -140,12 +140,16 @@ static enum code seal(struct evaluation *e, struct err *err)
 static enum code run(struct evaluation *e, const char *out, struct err *err)
 {
     char name[256];
-    struct eval_inputs inputs = { .document = &e->document, .problems = e->problems,
+    struct eval_inputs inputs = { .document = &e->document,
+                                  .problems = e->problems,
                                   .dataset = &e->dataset,
                                   .model = ref_name(&e->model, name, sizeof name),
-                                  .weights = &e->weights, .baselines = e->baselines,
-                                  .baseline_count = e->baseline_count, .registry = e->facts,
-                                  .device = e->request->device, .threads = e->request->threads };
+                                  .weights = &e->weights,
+                                  .baselines = e->baselines,
+                                  .baseline_count = e->baseline_count,
+                                  .registry = e->facts,
+                                  .device = e->request->device,
+                                  .threads = e->request->threads };
     if (inputs.device && strcmp(inputs.device, "auto") == 0) inputs.device = NULL;
     return eval_run(&inputs, out, &e->result, err);
 }
@@ -160,7 +164,8 @@ static enum code record(struct evaluation *e, const char *out, struct err *err)
 {
     if (!e->model.in_registry) return OK;
     struct eval_result replayed = { 0 };
-    struct replay_opts opts = { .model = &e->weights.digest, .suite = &e->suite.digest,
+    struct replay_opts opts = { .model = &e->weights.digest,
+                                .suite = &e->suite.digest,
                                 .threads = e->request->threads };
     enum code code = gate_replay(out, &opts, &replayed, err);
     if (!is_verdict(code)) {
@@ -168,11 +173,15 @@ static enum code record(struct evaluation *e, const char *out, struct err *err)
         return code;
     }
     struct report_opts report = { .model = e->model.version.model,
-                                  .number = e->model.version.number, .dir = out,
-                                  .model_digest = replayed.model, .suite = replayed.suite,
+                                  .number = e->model.version.number,
+                                  .dir = out,
+                                  .model_digest = replayed.model,
+                                  .suite = replayed.suite,
                                   .report = replayed.report,
-                                  .verdict = verdict_text(replayed.verdict), .seal = e->seal,
-                                  .actor = e->request->actor, .reason = "evaluated" };
+                                  .verdict = verdict_text(replayed.verdict),
+                                  .seal = e->seal,
+                                  .actor = e->request->actor,
+                                  .reason = "evaluated" };
     code = registry_record_report(&e->model.registry, NULL, &report, err);
     eval_result_release(&replayed);
     return code;
@@ -182,7 +191,8 @@ static enum code record(struct evaluation *e, const char *out, struct err *err)
 static bool reusable(struct evaluation *e, const char *out, enum code *verdict, struct err *err)
 {
     if (!e->request->reuse || !fs_is_dir(out)) return false;
-    struct replay_opts opts = { .model = &e->weights.digest, .suite = &e->suite.digest,
+    struct replay_opts opts = { .model = &e->weights.digest,
+                                .suite = &e->suite.digest,
                                 .threads = e->request->threads };
     *verdict = gate_replay(out, &opts, &e->result, err);
     if (!is_verdict(*verdict)) return false;
@@ -208,8 +218,7 @@ static const char *free_place(struct evaluation *e, const char *out)
 static void fill(struct evaluated *evaluated, const struct evaluation *e, const char *out)
 {
     snprintf(evaluated->report, sizeof evaluated->report, "%s", out);
-    snprintf(evaluated->verdict, sizeof evaluated->verdict, "%s",
-             verdict_text(e->result.verdict));
+    snprintf(evaluated->verdict, sizeof evaluated->verdict, "%s", verdict_text(e->result.verdict));
     evaluated->report_digest = e->result.report;
     evaluated->suite_digest = e->result.suite;
     evaluated->model_digest = e->result.model;

@@ -17,7 +17,7 @@ static void write_recipe(struct str *out, const struct dataset *dataset,
     const struct split *split = dataset_split(dataset, request->split);
     const struct column *target = split_column(split, dataset->target);
     bool classification = dataset->task == TASK_CLASSIFICATION;
-    long long units = classification              ? (long long)dataset->classes
+    long long units = classification               ? (long long)dataset->classes
                       : target && target->rank > 1 ? (long long)target->dim[1]
                                                    : 1;
     long long batch = split->rows < BATCH ? (long long)split->rows : BATCH;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const char *const step_names[STEP_COUNT] = {
-    [STEP_TRAIN] = "train", [STEP_ADD] = "add",       [STEP_EVAL] = "eval",
+    [STEP_TRAIN] = "train",     [STEP_ADD] = "add",       [STEP_EVAL] = "eval",
     [STEP_PROMOTE] = "promote", [STEP_DEPLOY] = "deploy",
 };
 
@@ -62,14 +62,16 @@ static enum code step_add(struct chain *c, struct err *err)
 {
     if (!c->request->registry) {
         err_set(err, CONFIG, "cannot go on after train: no registry is named");
-        return err_hint(err, "Give registry.path in the experiment, say --registry DIR, or end with "
-                             "--to train.");
+        return err_hint(err,
+                        "Give registry.path in the experiment, say --registry DIR, or end with "
+                        "--to train.");
     }
     TRY(registry_open(&c->registry, c->request->registry, err));
     c->registry_open = true;
     struct add_request request = { .source = c->trained.run,
                                    .name = c->experiment->registry_model,
-                                   .actor = c->request->actor, .reason = c->reason };
+                                   .actor = c->request->actor,
+                                   .reason = c->reason };
     TRY(add_run(&c->registry, &c->added, &request, err));
     snprintf(c->released->version, sizeof c->released->version, "%s@%lld",
              c->experiment->registry_model, (long long)c->added.number);
@@ -87,7 +89,8 @@ static enum code step_eval(struct chain *c, struct err *err)
                                         .model = c->released->version,
                                         .registry = c->request->registry,
                                         .device = c->request->train->device,
-                                        .actor = c->request->actor, .reuse = true };
+                                        .actor = c->request->actor,
+                                        .reuse = true };
     struct evaluated evaluated = { 0 };
     enum code code = evaluate(&evaluated, &request, c->problems, err);
     if (code == OK || code == GATE_FAILED || code == INCONCLUSIVE) {
@@ -118,9 +121,12 @@ static enum code step_promote(struct chain *c, struct err *err)
     TRY(registry_refresh(&c->registry, err));
     holds = channel_holds(c);
     if (!holds) {
-        struct move_opts opts = { .model = e->registry_model, .channel = e->registry_channel,
-                                  .number = c->added.number, .from = CHANNEL_ANY,
-                                  .actor = c->request->actor, .reason = c->reason };
+        struct move_opts opts = { .model = e->registry_model,
+                                  .channel = e->registry_channel,
+                                  .number = c->added.number,
+                                  .from = CHANNEL_ANY,
+                                  .actor = c->request->actor,
+                                  .reason = c->reason };
         TRY(registry_promote(&c->registry, &moved, &opts, err));
     }
     report(c, STEP_PROMOTE, holds,
@@ -152,8 +158,10 @@ enum code release(struct released *released, const struct release_request *reque
     };
     memset(released, 0, sizeof *released);
     released->steps = json_array();
-    struct chain chain = { .request = request, .experiment = request->experiment,
-                           .released = released, .problems = problems,
+    struct chain chain = { .request = request,
+                           .experiment = request->experiment,
+                           .released = released,
+                           .problems = problems,
                            .reason = request->reason };
     char digest[DIGEST_TEXT];
     if (!chain.reason)

@@ -1,7 +1,7 @@
 /* The whole way: train, add, eval, promote, deploy. A step that was done before is skipped.
  *
- * Each step is what its own command does, on files; the chain can be stopped anywhere and started again,
- * and goes on from what is there. */
+ * Each step is what its own command does, on files; the chain can be stopped anywhere and started
+ * again, and goes on from what is there. */
 #ifndef PAWL_WORKFLOW_RELEASE_H
 #define PAWL_WORKFLOW_RELEASE_H
 
@@ -33,9 +33,9 @@ struct released {
     json_t *steps;     /* list of {step, skipped, text, digest}; the caller decrefs */
 };
 
-/* Releases. Fails as the step that failed; a verdict that is not a pass ends the chain with its code.
- * Without deploy.path it ends after promote, without registry.path after train (then `to` beyond is
- * CONFIG), without eval.suite promote is REFUSED by the registry. */
+/* Releases. Fails as the step that failed; a verdict that is not a pass ends the chain with its
+ * code. Without deploy.path it ends after promote, without registry.path after train (then `to`
+ * beyond is CONFIG), without eval.suite promote is REFUSED by the registry. */
 enum code release(struct released *released, const struct release_request *request,
                   struct problems *problems, struct err *err);
 

@@ -7,7 +7,6 @@
 #include "trainer/run.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -53,7 +52,7 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     pid_t pid;
     posix_spawn_file_actions_t quiet; /* what the drills print is not what the user asked for */
     posix_spawn_file_actions_init(&quiet);
-    posix_spawn_file_actions_addopen(&quiet, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_adddup2(&quiet, STDERR_FILENO, STDOUT_FILENO);
     int failed = posix_spawn(&pid, "/proc/self/exe", &quiet, NULL, (char *const *)(uintptr_t)args,
                              opts->environment);
     posix_spawn_file_actions_destroy(&quiet);

@@ -70,6 +70,12 @@ static const float *image_row(const struct simd *simd, const struct pool_geometr
     return stream_read(simd, g->x, row * n, n, buffer);
 }
 
+/* Where the rows of the next pooled row begin; nothing when rows pass through a buffer. */
+static int64_t row_ahead(const struct pool_geometry *g, int64_t row)
+{
+    return g->x->dtype == DTYPE_F32 && g->fused ? g->pool * row : 0;
+}
+
 /* Pooled row `o` (over batch and pooled height) of the forward pass. */
 static void forward_row(const struct part *part, const struct pool_geometry *g,
                         const struct norm_channels *norm, int64_t o, float *buffer)
@@ -81,7 +87,8 @@ static void forward_row(const struct part *part, const struct pool_geometry *g,
     struct norm_channels identity = identity_norm(call);
     struct norm_row row = { .norm = g->fused ? norm : &identity,
                             .pool = g->pool,
-                            .out = g->out_width };
+                            .out = g->out_width,
+                            .ahead = row_ahead(g, n) };
     for (int i = 0; i < g->pool; i++) {
         float *own = buffer + i * n;
         row.x[i] = image_row(simd, g, first + i, own);
@@ -141,7 +148,9 @@ static struct norm_row backward_row(const struct part *part, const struct pool_g
     const struct simd *simd = device_simd(part->device);
     int64_t n = g->width * g->channels, out = g->out_width * g->channels;
     int64_t first = o / g->out_height * g->height + o % g->out_height * g->pool;
-    struct norm_row row = { .norm = norm, .pool = g->pool, .out = g->out_width };
+    struct norm_row row = {
+        .norm = norm, .pool = g->pool, .out = g->out_width, .ahead = row_ahead(g, n)
+    };
     for (int i = 0; i < g->pool; i++) {
         row.x[i] = image_row(simd, g, first + i, buffer + i * n);
         if (call_has_out(call, 0))

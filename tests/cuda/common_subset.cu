@@ -1,9 +1,9 @@
-// The scalar maths that CPU and CUDA share, compiled for the device: draws and rounding are the same code
-// on both. Launched on a machine with a GPU by the device tests; here it proves that it compiles.
+// The scalar maths that CPU and CUDA share, compiled for the device: which draw belongs to which
+// element is the same code on both. Building it (preset `cuda`) proves the common subset.
 #include "base/rng.h"
 #include "kernels/scalar.h"
 
-// One thread per element of a sample: the words that dropout and augmentation read. Launch: any shape.
+// One thread per element of a sample: the words that dropout reads. Launch: any shape.
 extern "C" __global__ void shared_draws(uint32_t *out, uint64_t key, uint64_t ordinal, int count)
 {
     int i = (int)(blockIdx.x * blockDim.x + threadIdx.x);

@@ -1,5 +1,5 @@
-/* A stage for evaluation tests: a table whose columns are the logits of a model that copies them, so
- * that every output is known from the CSV. Column `g` counts 0, 1, 2, ... and is for slices. */
+/* A stage for evaluation tests: a table whose columns are the logits of a model that copies them,
+ * so that every output is known from the CSV. Column `g` counts 0, 1, 2, ... and is for slices. */
 #ifndef PAWL_TESTS_EVAL_STAGE_H
 #define PAWL_TESTS_EVAL_STAGE_H
 
@@ -28,8 +28,8 @@ static inline double stage_draw(uint64_t row, uint64_t what)
     return (double)(rng_mix(row + 1, what) >> 11) * 0x1p-53;
 }
 
-/* Writes `rows` rows with labels 0..5 in turn; about `right` of them have their largest logit at the
- * label. For regression the label is a number and only x0 is predicted. */
+/* Writes `rows` rows with labels 0..5 in turn; about `right` of them have their largest logit at
+ * the label. For regression the label is a number and only x0 is predicted. */
 static inline void stage_csv(struct str *csv, int rows, double right, enum task task)
 {
     str_add(csv, "x0,x1,x2,x3,x4,x5,g,y\n");

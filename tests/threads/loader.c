@@ -16,7 +16,7 @@ static unsigned char images[HEADER + ROWS * PIXELS] = { 0, 0, 8, 3,    0, 0, ROW
                                                         0, 0, 0, SIDE, 0, 0, 0,         SIDE };
 static unsigned char labels[8 + ROWS] = { 0, 0, 8, 1, 0, 0, ROWS >> 8, ROWS & 255 };
 
-static int import_all(const char *dir, const char *out, struct err *err)
+static enum code import_all(const char *dir, const char *out, struct err *err)
 {
     struct arena arena = { 0 };
     for (size_t i = 0; i < ROWS; i++) {

@@ -1,7 +1,8 @@
-/* The checkpoint writer under ThreadSanitizer: the loop goes on changing weights while one is written.
+/* The checkpoint writer under ThreadSanitizer: the loop goes on changing weights while one is
+ * written.
  *
- * A plain program, since TSan cannot run Criterion. What was saved must be the snapshot, not what the
- * loop wrote meanwhile. */
+ * A plain program, since TSan cannot run Criterion. What was saved must be the snapshot, not what
+ * the loop wrote meanwhile. */
 #include "trainer/save.h"
 
 #include <stdio.h>

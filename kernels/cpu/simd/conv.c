@@ -18,25 +18,25 @@ INLINE void tile_sums(const struct conv_tile *tile, int p, int v)
     for (int64_t tap = 0; tap < tile->taps; tap++) {
         const float *x[CONV_PIXELS_MOST];
         int64_t run = tile->run;
-#pragma GCC unroll 12
+        UNROLL
         for (int i = 0; i < p; i++) x[i] = tile->x[i] + tile->offset[tap];
         for (int64_t c = 0; c < run; c++, w += v * LANES) {
             vec weight[CONV_VECTORS_MOST];
-#pragma GCC unroll 4
+            UNROLL
             for (int j = 0; j < v; j++) weight[j] = vec_load(w + j * LANES);
-#pragma GCC unroll 12
+            UNROLL
             for (int i = 0; i < p; i++) {
                 vec value = vec_set(x[i][c]);
-#pragma GCC unroll 4
+                UNROLL
                 for (int j = 0; j < v; j++) sum[i][j] += value * weight[j];
             }
         }
     }
-#pragma GCC unroll 4
+    UNROLL
     for (int j = 0; j < v; j++) {
         vec bias = { 0 };
         if (tile->bias) bias = vec_load(tile->bias + j * LANES);
-#pragma GCC unroll 12
+        UNROLL
         for (int i = 0; i < p; i++) {
             vec y = sum[i][j] + bias;
             if (tile->relu) y = vec_relu(y);
@@ -54,19 +54,19 @@ INLINE void gradient_sums(const struct conv_gradient_tile *tile, int p, int v)
     for (int64_t n = 0; n < pixels; n++, dy += filters) {
         const float *at = x + place[n];
         vec g[CONV_VECTORS_MOST];
-#pragma GCC unroll 4
+        UNROLL
         for (int j = 0; j < v; j++) g[j] = vec_load(dy + j * LANES);
-#pragma GCC unroll 6
+        UNROLL
         for (int i = 0; i < p; i++) {
             vec value = vec_set(at[i]);
-#pragma GCC unroll 4
+            UNROLL
             for (int j = 0; j < v; j++) sum[i][j] += value * g[j];
         }
     }
-#pragma GCC unroll 6
+    UNROLL
     for (int i = 0; i < p; i++) {
         float *to = tile->dw + i * filters;
-#pragma GCC unroll 4
+        UNROLL
         for (int j = 0; j < v; j++) vec_store(to + j * LANES, vec_load(to + j * LANES) + sum[i][j]);
     }
 }
@@ -78,24 +78,24 @@ INLINE void gradient_few(const struct conv_gradient_tile *tile, int v)
     const float *x[CONV_FEW_COLUMNS], *dy = tile->dy;
     const int32_t *place = tile->place;
     int64_t pixels = tile->pixels, filters = tile->filters;
-#pragma GCC unroll 9
+    UNROLL
     for (int i = 0; i < CONV_FEW_COLUMNS; i++) x[i] = tile->x + tile->column[i];
     for (int64_t n = 0; n < pixels; n++, dy += filters) {
         int64_t at = place[n];
         vec g[2];
-#pragma GCC unroll 2
+        UNROLL
         for (int j = 0; j < v; j++) g[j] = vec_load(dy + j * LANES);
-#pragma GCC unroll 9
+        UNROLL
         for (int i = 0; i < CONV_FEW_COLUMNS; i++) {
             vec value = vec_set(x[i][at]);
-#pragma GCC unroll 2
+            UNROLL
             for (int j = 0; j < v; j++) sum[i][j] += value * g[j];
         }
     }
-#pragma GCC unroll 9
+    UNROLL
     for (int i = 0; i < CONV_FEW_COLUMNS; i++) {
         float *to = tile->dw + i * filters;
-#pragma GCC unroll 2
+        UNROLL
         for (int j = 0; j < v; j++) vec_store(to + j * LANES, vec_load(to + j * LANES) + sum[i][j]);
     }
 }

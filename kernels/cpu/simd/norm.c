@@ -4,7 +4,7 @@
 #include "kernels/cpu/simd/simd.h"
 #include "kernels/cpu/simd/vector.h"
 
-enum { LANES = VECTOR_FLOATS, UNROLL = 4 };
+enum { LANES = VECTOR_FLOATS, AT_ONCE = 4 };
 
 /* Joins one channel's block: sums of d = x - shift and of d^2 over `rows` rows. */
 static void join(double *mean, double *m2, int64_t before, int64_t rows, float shift, float s1,
@@ -24,12 +24,12 @@ static void moments_vector(double *mean, double *m2, int64_t before, const float
 {
     float shift[LANES], total1[LANES], total2[LANES];
     for (int i = 0; i < LANES; i++) shift[i] = before ? (float)mean[i] : x[i];
-    vec s = vec_load(shift), zero = { 0 }, s1[UNROLL], s2[UNROLL];
-    for (int u = 0; u < UNROLL; u++) s1[u] = s2[u] = zero;
+    vec s = vec_load(shift), zero = { 0 }, s1[AT_ONCE], s2[AT_ONCE];
+    for (int u = 0; u < AT_ONCE; u++) s1[u] = s2[u] = zero;
     int64_t r = 0;
-    for (; r + UNROLL <= rows; r += UNROLL) {
-#pragma GCC unroll 4
-        for (int u = 0; u < UNROLL; u++) {
+    for (; r + AT_ONCE <= rows; r += AT_ONCE) {
+        UNROLL
+        for (int u = 0; u < AT_ONCE; u++) {
             vec d = vec_load(x + (r + u) * channels) - s;
             s1[u] += d;
             s2[u] += d * d;

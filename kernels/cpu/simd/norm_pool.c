@@ -59,6 +59,7 @@ INLINE void pool_channels(int32_t *place, const struct norm_row *row, bool relu,
     ivec index = { 0 }, none = { 0 };
     for (int i = 0; i < pool * pool; i++) {
         const float *at = row->x[i / pool] + (o * pool + i % pool) * channels + c;
+        __builtin_prefetch(at + row->ahead);
         vec v = (load_some(at, width) - mean) * scale + beta;
         if (i == 0) {
             best = v;
@@ -100,14 +101,15 @@ INLINE void pool_row(const struct norm_row *row, bool relu, int pool)
 INLINE vec taken(const struct norm_row *row, int pool, int64_t o, int64_t c, int width)
 {
     int64_t channels = row->norm->channels;
-    ivec index = { 0 };
-    vec x = { 0 };
+    ivec index = { 0 }, bits = { 0 };
     if (row->index) index = load_index(row->index + o * channels + c, width);
     for (int i = 0; i < pool * pool; i++) {
-        vec v = load_some(row->x[i / pool] + (o * pool + i % pool) * channels + c, width);
-        x = i == 0 ? v : vec_pick((ivec)(index == i), v, x);
+        const float *at = row->x[i / pool] + (o * pool + i % pool) * channels + c;
+        __builtin_prefetch(at + row->ahead);
+        vec v = load_some(at, width);
+        bits |= (ivec)v & (ivec)(index == i);
     }
-    return x;
+    return (vec)bits;
 }
 
 INLINE void sums_channels(double *dbeta, double *dgamma, const struct norm_row *row, bool relu,
@@ -117,7 +119,7 @@ INLINE void sums_channels(double *dbeta, double *dgamma, const struct norm_row *
     int64_t channels = n->channels;
     vec sum[SUM_VECTORS] = { 0 }, product[SUM_VECTORS] = { 0 };
     for (int64_t o = 0; o < row->out; o++) {
-#pragma GCC unroll 4
+        UNROLL
         for (int j = 0; j < vectors; j++) {
             int64_t at = c + j * LANES;
             vec d = taken(row, pool, o, at, width) - load_some(n->mean + at, width);

@@ -63,6 +63,7 @@ struct norm_row {
     int pool;
     int64_t out;                    /* pooled pixels */
     const float *x[NORM_POOL_MOST]; /* [pool] rows of out * pool pixels */
+    int64_t ahead;                  /* floats from x[i] to the row that x[i] will be next time */
     float *y;                       /* [out, C] */
     uint8_t *index;                 /* [out, C]; NULL when pool is 1 */
     const float *dy;                /* backward: [out, C] */

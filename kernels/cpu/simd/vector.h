@@ -30,6 +30,13 @@
     }
 #endif
 
+/* Before a loop of constant length that must disappear, so that arrays of sums become registers. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 typedef float vec __attribute__((vector_size(VECTOR_FLOATS * 4)));
 typedef int32_t ivec __attribute__((vector_size(VECTOR_FLOATS * 4)));
 typedef uint8_t bvec __attribute__((vector_size(VECTOR_FLOATS)));
