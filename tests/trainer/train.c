@@ -1,5 +1,6 @@
 /* Whole small runs: which checkpoints stay, what is best, when a run ends early, what a trainer's
- * state brings back, and that no failing call costs more than the work since the last checkpoint. */
+ * state brings back, and that no failing call costs more than the work since the last checkpoint.
+ * */
 #include "small.h"
 #include "tests/registry/shared_faults.h"
 
