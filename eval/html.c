@@ -59,7 +59,7 @@ void html_slice(struct page *page, const char *slice)
         html_text(page->out, slice);
         return;
     }
-    const char *name = html_class(page, atoll(slice + 6));
+    const char *name = html_class(page, strtoll(slice + 6, NULL, 10));
     html_text(page->out, name);
     if (strcmp(name, slice + 6) != 0) str_addf(page->out, " <small>%s</small>", slice + 6);
 }

@@ -1,5 +1,5 @@
-/* The style sheet of report.html: one column up to 60rem, light and dark by the reader's setting, ink
- * on white in print. States are told by words and marks, colour only repeats them. */
+/* The style sheet of report.html: one column up to 60rem, light and dark by the reader's
+ * setting, ink on white in print. States are told by words and marks, colour only repeats them. */
 #include "eval/html.h"
 
 const char *const html_style[] = {

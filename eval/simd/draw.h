@@ -1,8 +1,8 @@
 /* Drawing the rows of a resample, built once per instruction set; integers only, so every build
  * gives the same bits.
  *
- * Positions go by blocks of DRAW_BLOCK: word w of Philox at (key, counter DRAW_LANES * block + lane,
- * resample) is position DRAW_BLOCK * block + DRAW_LANES * w + lane, scaled to [0, n) by
+ * Positions go by blocks of DRAW_BLOCK: word w of Philox at (key, counter DRAW_LANES * block +
+ * lane, resample) is position DRAW_BLOCK * block + DRAW_LANES * w + lane, scaled to [0, n) by
  * multiplication (its bias is below n / 2^32). */
 #ifndef PAWL_EVAL_SIMD_DRAW_H
 #define PAWL_EVAL_SIMD_DRAW_H

@@ -1,5 +1,6 @@
-/* A stage for evaluation tests: a table whose columns are the logits of a model that copies them, so
- * that every output is known from the CSV. Column `g` counts 0, 1, 2, ... and is for slices. */
+/* A stage for evaluation tests: a table whose columns are the logits of a model that copies
+ * them, so that every output is known from the CSV. Column `g` counts 0, 1, 2, ... and is for
+ * slices. */
 #ifndef PAWL_TESTS_EVAL_STAGE_H
 #define PAWL_TESTS_EVAL_STAGE_H
 
@@ -28,8 +29,8 @@ static inline double stage_draw(uint64_t row, uint64_t what)
     return (double)(rng_mix(row + 1, what) >> 11) * 0x1p-53;
 }
 
-/* Writes `rows` rows with labels 0..5 in turn; about `right` of them have their largest logit at the
- * label. For regression the label is a number and only x0 is predicted. */
+/* Writes `rows` rows with labels 0..5 in turn; about `right` of them have their largest logit at
+ * the label. For regression the label is a number and only x0 is predicted. */
 static inline void stage_csv(struct str *csv, int rows, double right, enum task task)
 {
     str_add(csv, "x0,x1,x2,x3,x4,x5,g,y\n");
@@ -184,6 +185,22 @@ static inline const char *stage_word(const json_t *json, const char *key)
 {
     const char *text = json_string_value(json_object_get(json, key));
     return text ? text : "(none)";
+}
+
+/* The message with the stage's directory taken out. */
+static inline const char *shown(struct stage *stage, const char *message)
+{
+    struct str text = { 0 };
+    size_t len = strlen(stage->dir);
+    while (*message) {
+        if (strncmp(message, stage->dir, len) == 0 && message[len] == '/')
+            message += len + 1;
+        else
+            str_add_char(&text, *message++);
+    }
+    const char *copy = arena_copy(&stage->arena, str_text(&text));
+    str_release(&text);
+    return copy;
 }
 
 #endif
