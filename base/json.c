@@ -16,8 +16,7 @@ enum code json_parse(json_t **json, const char *bytes, size_t len, const char *n
     return err_at(err, name, error.line, error.column > 0 ? error.column : 1), DAMAGED;
 }
 
-static enum code check_kind(const json_t *json, const char *path, const char *kind,
-                            struct err *err)
+static enum code check_kind(const json_t *json, const char *path, const char *kind, struct err *err)
 {
     const char *got = json_string_value(json_object_get(json, "pawl"));
     if (!kind || (got && strcmp(got, kind) == 0)) return OK;

@@ -55,6 +55,7 @@ static enum code find_kind(const struct invocation *in, const struct kind **kind
     if (!name) name = "experiment";
     struct str known = { 0 };
     for (const struct kind *const *k = document_kinds; *k; k++) {
+        if (!(*k)->fields) continue; /* a part has no keys of its own */
         if (strcmp((*k)->name, name) == 0) {
             *kind = *k;
             str_release(&known);

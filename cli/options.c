@@ -95,7 +95,8 @@ static enum code unknown_command(struct arena *arena, int argc, char **argv, str
             names[count++] = c->name;
     names[count] = NULL;
     const char *nearest = text_nearest(typed, names);
-    if (!nearest && argc) nearest = text_nearest(argv[0], names);
+    if (!nearest && argc > 1)
+        nearest = text_nearest(arena_format(arena, "%s %s", argv[0], argv[1]), names);
     err_set(err, USAGE, *typed ? "unknown command '%s'" : "no command given%s", typed);
     if (nearest) return err_hint(err, "Did you mean `pawl %s`? `pawl --help` lists all.", nearest);
     return err_hint(err, "`pawl --help` lists the commands.");

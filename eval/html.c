@@ -59,7 +59,7 @@ void html_slice(struct page *page, const char *slice)
         html_text(page->out, slice);
         return;
     }
-    const char *name = html_class(page, atoll(slice + 6));
+    const char *name = html_class(page, strtoll(slice + 6, NULL, 10));
     html_text(page->out, name);
     if (strcmp(name, slice + 6) != 0) str_addf(page->out, " <small>%s</small>", slice + 6);
 }
@@ -225,8 +225,10 @@ static void gate_demand(struct page *page, const json_t *gate, const struct metr
     if (html_real(gate, "bar") != fabs(html_real(gate, "decided_at")))
         str_addf(out, "decided at %s; ",
                  number_text(bar, html_real(gate, "decided_at"), metric->unit));
-    html_text(out, *html_word(gate, "why") ? html_word(gate, "why") : html_word(gate, "id"));
-    str_add(out, "</p></div>");
+    html_text(out, html_word(gate, "why"));
+    str_add(out, *html_word(gate, "why") ? " <code>" : "<code>");
+    html_text(out, html_word(gate, "id"));
+    str_add(out, "</code></p></div>");
 }
 
 static void gate_card(struct page *page, const json_t *gate)

@@ -35,7 +35,12 @@ static void matrix(struct page *page, const json_t *counts, const long long *row
 {
     struct str *out = page->out;
     int64_t k = page->scores->classes;
-    int width = LABEL_WIDTH + (int)k * CELL + 2, top = 62;
+    size_t longest = 0;
+    for (int64_t c = 0; c < k; c++) {
+        size_t len = strlen(short_name(page, c, 9));
+        if (len > longest) longest = len;
+    }
+    int width = LABEL_WIDTH + (int)k * CELL + 2, top = 14 + 5 * (int)longest;
     str_addf(out,
              "<svg viewBox=\"0 0 %d %d\" style=\"width:%dpx\" role=\"img\" "
              "aria-label=\"confusion matrix\">",

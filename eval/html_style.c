@@ -1,5 +1,5 @@
-/* The style sheet of report.html: one column up to 60rem, light and dark by the reader's setting, ink
- * on white in print. States are told by words and marks, colour only repeats them. */
+/* The style sheet of report.html: one column up to 60rem, light and dark by the reader's
+ * setting, ink on white in print. States are told by words and marks, colour only repeats them. */
 #include "eval/html.h"
 
 const char *const html_style[] = {
@@ -40,7 +40,7 @@ const char *const html_style[] = {
     "padding:.7rem .9rem;min-width:0}\n"
     ".tile b{display:block;font-size:1.4rem;line-height:1.25;font-weight:650}\n"
     ".tile span{font-size:.8rem;color:var(--soft);display:block}\n",
-    ".gate{display:grid;grid-template-columns:7.2rem minmax(0,1fr) 13rem 11.5rem;gap:.1rem .9rem;"
+    ".gate{display:grid;grid-template-columns:7.2rem minmax(0,1fr) 12.5rem 13.5rem;gap:.1rem .9rem;"
     "align-items:center;padding:.6rem 0;border-top:1px solid var(--line)}\n"
     ".gate>*{min-width:0}\n"
     ".mark{font-weight:650;font-size:.85rem;white-space:nowrap}\n"
@@ -60,7 +60,7 @@ const char *const html_style[] = {
     ".span.other{stroke:var(--other);stroke-width:2}.dot.other{fill:var(--other)}\n"
     "svg text{fill:var(--soft);font-size:11px}\n"
     "svg text.strong{fill:var(--ink)}\n"
-    ".slice{display:grid;grid-template-columns:9rem minmax(0,1fr) 10.5rem;gap:0 .9rem;"
+    ".slice{display:grid;grid-template-columns:9rem minmax(0,1fr) 17rem;gap:0 .9rem;"
     "align-items:center;padding:.28rem 0;border-top:1px solid var(--line);font-size:.88rem}\n"
     ".slice>*{min-width:0;overflow-wrap:anywhere}.slice .num{font-size:.82rem}\n"
     ".two{display:grid;grid-template-columns:minmax(0,1.15fr) minmax(0,1fr);gap:1rem}\n"
@@ -70,9 +70,9 @@ const char *const html_style[] = {
     "th,td{text-align:right;padding:.3rem .5rem;border-top:1px solid var(--line);"
     "vertical-align:top}\n"
     "th:first-child,td:first-child{text-align:left;padding-left:0}\n"
-    "thead th{border-top:0;color:var(--soft);font-weight:600;overflow-wrap:anywhere}\n"
+    "thead th{border-top:0;color:var(--soft);font-weight:600}\n"
     "td small{display:block;white-space:nowrap}\n"
-    ".examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.2rem,1fr));"
+    ".examples{display:grid;grid-template-columns:repeat(auto-fill,minmax(6rem,1fr));"
     "gap:.7rem}\n"
     ".example{font-size:.8rem;line-height:1.35;min-width:0;overflow-wrap:anywhere}\n"
     ".example img{width:100%;image-rendering:pixelated;border-radius:8px;display:block;"

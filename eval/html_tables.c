@@ -169,19 +169,17 @@ void html_system(struct page *page)
     str_add(out, ", device ");
     html_text(out, html_word(measured, "device"));
     str_add(out, ".</p><div class=\"scroll\"><table><thead><tr><th>metric</th><th>value</th>"
-                 "<th>interval</th><th>samples</th></tr></thead><tbody>");
+                 "<th>samples</th></tr></thead><tbody>");
     size_t index;
     json_t *item;
     json_array_foreach(json_object_get(measured, "system"), index, item)
     {
         const struct metric *metric = metric_find(html_word(item, "metric"));
-        char text[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
         str_addf(out, "<tr><td>%s", metric->name);
         if (json_object_get(item, "batch")) str_addf(out, " (batch %g)", html_real(item, "batch"));
-        str_addf(out, "</td><td>%s</td><td>%s to %s</td><td>%g</td></tr>",
-                 number_text(text, html_real(item, "value"), metric->unit),
-                 number_text(low, html_real(item, "low"), metric->unit),
-                 number_text(high, html_real(item, "high"), metric->unit), html_real(item, "n"));
+        str_add(out, "</td>");
+        value_cell(out, item, metric);
+        str_addf(out, "<td>%g</td></tr>", html_real(item, "n"));
     }
     str_add(out, "</tbody></table></div></section>\n");
 }

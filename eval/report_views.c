@@ -14,7 +14,7 @@ const char *number_text(char text[NUMBER_TEXT], double value, enum metric_unit u
     else if (unit == UNIT_BYTES)
         units_bytes_text(text, value);
     else if (unit == UNIT_PER_SECOND)
-        snprintf(text, NUMBER_TEXT, "%.4g/s", value);
+        snprintf(text, NUMBER_TEXT, value < 100 ? "%.3g/s" : "%.0f/s", value);
     else
         snprintf(text, NUMBER_TEXT, fabs(value) < 0.001 && value != 0 ? "%.2e" : "%.4f", value);
     return text;
@@ -78,7 +78,12 @@ void gate_reason(struct str *out, const json_t *gate)
 {
     const struct metric *metric = metric_find(text_of(gate, "metric"));
     char text[NUMBER_TEXT];
-    str_add(out, reason_text(reason_of(gate)));
+    bool fails = strcmp(text_of(gate, "verdict"), "fail") == 0;
+    if (fails && reason_of(gate) == REASON_BOUND && real_of(gate, "fail_level") > 0)
+        str_addf(out, "it lies on the wrong side of the bar: p = %.2g, at most %.2g fails",
+                 real_of(gate, "p_fail"), real_of(gate, "fail_level"));
+    else
+        str_add(out, reason_text(reason_of(gate)));
     if (json_object_get(gate, "needed_n"))
         str_addf(out, "; about %.0f rows would decide", real_of(gate, "needed_n"));
     if (json_object_get(gate, "smallest_effect"))

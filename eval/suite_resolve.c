@@ -122,7 +122,7 @@ static double read_bar(struct reader *reader, const struct node *node, const str
     if (value < 0 || (share && value > 1)) {
         refuse(reader, node,
                arena_format(reader->arena, "the bar of '%s' must be %s, got %s", metric->name,
-                            share ? "between 0 and 1" : "at least 0",
+                            share ? "from 0 to 1" : "at least 0",
                             text_shown(reader->arena, node->text)))
             ->hint = share && value <= 100 ? "shares are written as 0.91, not 91" : NULL;
         return NAN;

@@ -191,7 +191,8 @@ static enum code read_metadata(struct reader *in, const json_t *metadata)
     if (json_is_object(metadata) && word && strcmp(word, "ema") == 0)
         in->variant = WEIGHTS_EMA;
     else if (!json_is_object(metadata) || !word || strcmp(word, "raw") != 0)
-        return err_set(in->err, DAMAGED, "cannot read '%s': its metadata is not understood", in->path);
+        return err_set(in->err, DAMAGED, "cannot read '%s': its metadata is not understood",
+                       in->path);
     return OK;
 }
 

@@ -189,8 +189,9 @@ static enum code take(struct run *run, const json_t *manifest, const char *confi
     TRY(fs_mkdirs(path_join(arena, run->dir, "incarnations"), err));
     TRY(fs_mkdirs(path_join(arena, run->dir, "checkpoints"), err));
     TRY(take_number(run, launch, err));
-    run->resuming = fs_exists(path_join(arena, run->dir, "manifest.json"));
-    if (run->resuming) return run_manifest(&run->manifest, run->dir, err);
+    enum code code = run_manifest(&run->manifest, run->dir, err);
+    run->resuming = code == OK;
+    if (code != NOT_FOUND) return code;
     TRY(fs_publish(path_join(arena, run->dir, "config.yaml"), config, strlen(config), err));
     run->manifest = json_deep_copy(manifest);
     return json_publish_sealed(manifest, path_join(arena, run->dir, "manifest.json"), err);

@@ -200,14 +200,15 @@ static enum code same_data(bool *same, const json_t *manifest, const char *path,
 static enum code finished_before(bool *finished, const struct experiment *experiment,
                                  const char *dir, struct err *err)
 {
-    struct arena arena = { 0 };
     struct run_progress progress = { 0 };
     json_t *manifest = NULL, *end = document_values(experiment->document, AFFECTS_SCHEDULE_END);
     char text[DIGEST_TEXT];
     enum code code = OK;
     *finished = false;
-    if (!fs_exists(path_join(&arena, dir, "manifest.json"))) goto out;
-    if ((code = run_manifest(&manifest, dir, err))) goto out;
+    if ((code = run_manifest(&manifest, dir, err))) {
+        if (code == NOT_FOUND) code = OK;
+        goto out;
+    }
     if ((code = run_progress_read(&progress, dir, err))) goto out;
     const char *config = json_string_value(json_object_get(manifest, "config_digest"));
     if (progress.finished && json_equal(end, progress.schedule_end) && config &&
@@ -217,7 +218,6 @@ out:
     run_progress_release(&progress);
     json_decref(manifest);
     json_decref(end);
-    arena_release(&arena);
     return code;
 }
 

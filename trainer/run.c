@@ -11,11 +11,8 @@ enum code run_manifest(json_t **manifest, const char *dir, struct err *err)
 {
     struct arena arena = { 0 };
     const char *path = path_join(&arena, dir, "manifest.json");
-    enum code code;
-    if (!fs_exists(path))
-        code = err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
-    else
-        code = json_read_sealed(manifest, path, DOCUMENT_LIMIT, "run/1", err);
+    enum code code = json_read_sealed(manifest, path, DOCUMENT_LIMIT, "run/1", err);
+    if (code == NOT_FOUND) err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
     arena_release(&arena);
     return code;
 }
@@ -37,7 +34,7 @@ enum code run_begin(struct run *run, const struct run_opening *opening, struct e
     struct err unused; /* the view is optional */
     tensorboard_open(&run->board, path_join(&run->arena, run->dir, "view"), run->incarnation,
                      &unused);
-    json_t *record = json_pack("{s:s,s:I,s:s*,s:I,s:O}", "kind", "begin", "resumed_step",
+    json_t *record = json_pack("{s:s,s:I,s:s*,s:I,s:O*}", "kind", "begin", "resumed_step",
                                (json_int_t)opening->resumed_step, "checkpoint", opening->checkpoint,
                                "steps", (json_int_t)opening->steps, "schedule_end",
                                opening->schedule_end);
@@ -53,11 +50,11 @@ const char *run_checkpoint_path(struct run *run, int64_t step)
 bool run_parse_checkpoint(const char *name, int64_t *step, int *incarnation)
 {
     long long number;
-    int used = 0;
-    if (sscanf(name, "step-%10lld-%4d%n", &number, incarnation, &used) != 2 || !used || name[used])
-        return false;
+    char again[64];
+    if (sscanf(name, "step-%10lld-%9d", &number, incarnation) != 2) return false;
     *step = number;
-    return true;
+    snprintf(again, sizeof again, "step-%010lld-%04d", number, *incarnation);
+    return strcmp(again, name) == 0;
 }
 
 static int newest_first(const void *a, const void *b)

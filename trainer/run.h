@@ -28,7 +28,8 @@ struct run {
     struct tensorboard board;
 };
 
-/* Reads the manifest of an existing run; NOT_FOUND when DIR holds none. New reference. */
+/* Reads the manifest of an existing run; NOT_FOUND when DIR holds none (and only then: a manifest
+ * that cannot be looked at is IO, so that a run is never begun over another). New reference. */
 enum code run_manifest(json_t **manifest, const char *dir, struct err *err);
 
 /* Takes the run: makes the directory or joins the existing one. `manifest` is this start's

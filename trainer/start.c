@@ -218,8 +218,8 @@ static enum code check_joining(struct trainer *t, const char *dir, const json_t 
     json_t *stored = NULL;
     struct run_progress progress = { 0 };
     *inexact = '\0';
-    if (!fs_exists(path_join(&t->arena, dir, "manifest.json"))) return OK;
     enum code code = run_manifest(&stored, dir, err);
+    if (code == NOT_FOUND) return OK;
     if (!code) code = run_progress_read(&progress, dir, err);
     struct joining joining = { .stored = stored,
                                .now = facts,

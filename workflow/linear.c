@@ -24,7 +24,7 @@ static void write_recipe(struct str *out, const struct dataset *dataset,
     str_addf(out,
              "# The linear baseline, recipe %d; written by pawl eval.\n"
              "pawl: experiment/1\nname: linear\n"
-             "data: {file: '%s', train: {split: %s}, validate: {split: none}}\n"
+             "data: {file: '%s', train: {split: %s}}\n"
              "model:\n  layers: [flatten, {dense: {units: %lld}}]\n  loss: %s\n"
              "train:\n  epochs: %d\n  batch: %lld\n  optimizer: {adamw: {lr: 2e-3}}\n"
              "  schedule: {one_cycle: {warmup: 0.3}}\n  precision: f32\n  seed: 1\n",

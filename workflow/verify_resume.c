@@ -24,6 +24,22 @@ struct drill {
     int64_t compared;
 };
 
+/* Runs this program with other arguments and waits for it. */
+static enum code spawn(const char *const *args, char **environment, int *status, struct err *err)
+{
+    pid_t pid;
+    posix_spawn_file_actions_t quiet; /* what the drills print is not what the user asked for */
+    posix_spawn_file_actions_init(&quiet);
+    posix_spawn_file_actions_adddup2(&quiet, STDERR_FILENO, STDOUT_FILENO);
+    int failed = posix_spawn(&pid, "/proc/self/exe", &quiet, NULL, (char *const *)(uintptr_t)args,
+                             environment);
+    posix_spawn_file_actions_destroy(&quiet);
+    if (failed) return err_errno(err, IO, failed, "cannot start `pawl train`");
+    while (waitpid(pid, status, 0) < 0)
+        if (errno != EINTR) return err_errno(err, IO, errno, "cannot wait for `pawl train`");
+    return OK;
+}
+
 /* Runs one `pawl train`; kill_at 0: to its end. `every` is the distance of checkpoints, 0: as
  * written. */
 static enum code run_train(struct drill *drill, const char *run, int64_t kill_at, int64_t every,
@@ -44,22 +60,17 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     if (opts->device) args[count++] = arena_format(&drill->arena, "--device=%s", opts->device);
     if (kill_at)
         args[count++] = arena_format(&drill->arena, "--kill-at-step=%lld", (long long)kill_at);
-    for (const char *const *set = opts->set; set && *set; set++) {
-        if (count >= MOST_ARGS - 1) return err_set(err, USAGE, "more than %d --set", MOST_ARGS);
-        args[count++] = arena_format(&drill->arena, "--set=%s", *set);
+    const char *const *const lists[] = { opts->unset, opts->set };
+    static const char *const options[] = { "unset", "set" };
+    for (int l = 0; l < 2; l++) {
+        for (const char *const *item = lists[l]; item && *item; item++) {
+            if (count >= MOST_ARGS - 1)
+                return err_set(err, USAGE, "cannot verify: more than %d overrides", MOST_ARGS);
+            args[count++] = arena_format(&drill->arena, "--%s=%s", options[l], *item);
+        }
     }
     args[count] = NULL;
-    pid_t pid;
-    posix_spawn_file_actions_t quiet; /* what the drills print is not what the user asked for */
-    posix_spawn_file_actions_init(&quiet);
-    posix_spawn_file_actions_adddup2(&quiet, STDERR_FILENO, STDOUT_FILENO);
-    int failed = posix_spawn(&pid, "/proc/self/exe", &quiet, NULL, (char *const *)(uintptr_t)args,
-                             opts->environment);
-    posix_spawn_file_actions_destroy(&quiet);
-    if (failed) return err_errno(err, IO, failed, "cannot start `pawl train`");
-    while (waitpid(pid, status, 0) < 0)
-        if (errno != EINTR) return err_errno(err, IO, errno, "cannot wait for `pawl train`");
-    return OK;
+    return spawn(args, opts->environment, status, err);
 }
 
 static enum code expect_end(int status, const char *what, struct err *err)

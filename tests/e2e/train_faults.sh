@@ -77,7 +77,7 @@ says 'complete already'
 # --- folders that cannot be written
 : >file
 expect 1 train small.yaml --run file/run
-says "'file'"
+says 'file' 'not a directory'
 if [ "$(id -u)" != 0 ]; then
     mkdir closed && chmod 500 closed
     expect 1 train small.yaml --run closed/run

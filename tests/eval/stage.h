@@ -1,5 +1,6 @@
-/* A stage for evaluation tests: a table whose columns are the logits of a model that copies them,
- * so that every output is known from the CSV. Column `g` counts 0, 1, 2, ... and is for slices. */
+/* A stage for evaluation tests: a table whose columns are the logits of a model that copies
+ * them, so that every output is known from the CSV. Column `g` counts 0, 1, 2, ... and is for
+ * slices. */
 #ifndef PAWL_TESTS_EVAL_STAGE_H
 #define PAWL_TESTS_EVAL_STAGE_H
 
@@ -184,6 +185,22 @@ static inline const char *stage_word(const json_t *json, const char *key)
 {
     const char *text = json_string_value(json_object_get(json, key));
     return text ? text : "(none)";
+}
+
+/* The message with the stage's directory taken out. */
+static inline const char *shown(struct stage *stage, const char *message)
+{
+    struct str text = { 0 };
+    size_t len = strlen(stage->dir);
+    while (*message) {
+        if (strncmp(message, stage->dir, len) == 0 && message[len] == '/')
+            message += len + 1;
+        else
+            str_add_char(&text, *message++);
+    }
+    const char *copy = arena_copy(&stage->arena, str_text(&text));
+    str_release(&text);
+    return copy;
 }
 
 #endif

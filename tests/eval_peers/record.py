@@ -76,10 +76,76 @@ def record_metrics(rng):
     return cases
 
 
+def record_exact():
+    """One-sided bounds at alpha are two-sided ones at 2 alpha."""
+    proportions = []
+    for hits, n in [(0, 1), (1, 1), (0, 20), (20, 20), (7, 20), (178, 200), (9231, 10000),
+                    (1, 10000), (919000, 1000000), (3, 4)]:
+        for alpha in (0.05, 0.01):
+            low, high = proportion_confint(hits, n, alpha=2 * alpha, method="beta")
+            proportions.append({"hits": hits, "n": n, "alpha": alpha, "low": float(low),
+                                "high": float(high)})
+    pairs = []
+    for only, other in [(0, 0), (5, 0), (0, 5), (10, 4), (4, 10), (60, 41), (300, 260), (1, 1)]:
+        better = stats.binomtest(only, only + other, 0.5, "greater").pvalue if only + other else 1
+        worse = stats.binomtest(only, only + other, 0.5, "less").pvalue if only + other else 1
+        both = mcnemar([[50, only], [other, 20]], exact=True).pvalue
+        pairs.append({"only": only, "other": other, "better": float(better), "worse": float(worse),
+                      "two_sided": float(both)})
+    holm = []
+    for p in ([0.01, 0.04, 0.03, 0.005], [0.2], [0.05, 0.05], [0.001, 0.001, 0.9, 0.012],
+              [0.0001, 0.5, 0.02, 0.03, 0.011]):
+        rejected = multipletests(p, alpha=0.05, method="holm")[0]
+        holm.append({"p": p, "rejected": [bool(r) for r in rejected]})
+    return {"proportions": proportions, "pairs": pairs, "holm": holm}
+
+
+def record_quantiles(rng):
+    """Order-statistic bounds straight from their definition."""
+    cases = []
+    for n, q in [(5, 0.5), (4, 0.5), (15, 0.5), (299, 0.99), (298, 0.99), (400, 0.99), (400, 0.5)]:
+        samples = np.sort(np.round(rng.gamma(3.0, size=n), 6))
+        ranks = np.arange(1, n + 1)
+        covers_above = stats.binom.cdf(ranks - 1, n, q) >= 0.95
+        covers_below = stats.binom.sf(ranks - 1, n, q) >= 0.95
+        high = samples[np.argmax(covers_above)] if covers_above.any() else None
+        low = samples[n - 1 - np.argmax(covers_below[::-1])] if covers_below.any() else None
+        value = float(np.quantile(samples, q, method="averaged_inverted_cdf" if q == 0.5
+                                  else "inverted_cdf"))
+        cases.append({"samples": samples.tolist(), "q": q, "value": value,
+                      "low": None if low is None else float(low),
+                      "high": None if high is None else float(high)})
+    return cases
+
+
+def record_bca(rng):
+    """SciPy's BCa with its own resamples: bounds agree up to the noise of resampling, which is
+    given as the standard deviation over ten seeds."""
+    cases = []
+    for name, x in [("skewed", rng.gamma(0.8, size=300)), ("normal", rng.normal(size=120)),
+                    ("rare", (rng.random(400) < 0.03) * 3.0 + rng.random(400) * 0.1),
+                    ("differences", rng.integers(-1, 2, 500).astype(float))]:
+        x = np.round(x, 5)
+        lows, highs = [], []
+        for seed in range(10):
+            found = stats.bootstrap((x,), np.mean, confidence_level=0.9, method="BCa",
+                                    n_resamples=4000, rng=np.random.default_rng(seed))
+            lows.append(found.confidence_interval.low)
+            highs.append(found.confidence_interval.high)
+        cases.append({"name": name, "x": x.tolist(), "low": float(np.mean(lows)),
+                      "high": float(np.mean(highs)), "noise": float(max(np.std(lows),
+                                                                        np.std(highs)))})
+    return cases
+
+
 def main():
     DATA.mkdir(exist_ok=True)
     rng = np.random.default_rng(20240501)
     (DATA / "metrics.json").write_text(json.dumps(record_metrics(rng)) + "\n")
+    found = record_exact()
+    found["quantiles"] = record_quantiles(rng)
+    found["bca"] = record_bca(rng)
+    (DATA / "intervals.json").write_text(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

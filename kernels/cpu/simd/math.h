@@ -14,9 +14,9 @@
 static inline float math_power2(int32_t k)
 {
     union {
-        int32_t bits;
+        uint32_t bits;
         float value;
-    } u = { .bits = (k + 127) << 23 };
+    } u = { .bits = ((uint32_t)k + 127u) << 23 };
     return u.value;
 }
 
