@@ -41,7 +41,7 @@ static enum code run_init(struct invocation *in, struct err *err)
     char id[DIGEST_TEXT];
     json_t *document = json_pack("{s:s,s:s,s:s,s:b}", "pawl", "registry/1", "path", in->args[0],
                                  "id", digest_text(&registry.id, id), "open", registry.open);
-    if (!print_json(in, document)) printf("registry %s\n  id %s\n", in->args[0], id);
+    if (!print_json(in, document)) printf("made a registry in '%s'\n  id %s\n", in->args[0], id);
     say_open(in, registry.open);
     json_decref(document);
     registry_close(&registry);
@@ -168,10 +168,13 @@ const struct command registry_commands[] = {
       .options = init_options,
       .run = run_init },
     { .name = "registry add",
-      .args = "RUN",
+      .args = "SOURCE",
       .least = 1,
       .most = 1,
-      .help = "Adds a run's best checkpoint (or a checkpoint) as a model's next version.",
+      .help = "Adds a run's best checkpoint, a checkpoint or a bundle as a model's next version.",
+      .detail =
+          "SOURCE is the directory of a run, a checkpoint or a bundle. The same content is the "
+          "same version:\nadding it again prints the number that it has.",
       .example = "pawl registry add runs/fashion-cnn --as fashion --registry registry",
       .options = add_options,
       .run = run_add },
