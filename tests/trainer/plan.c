@@ -60,6 +60,9 @@ Test(plan, memory_is_what_the_opened_run_holds)
         cr_expect_eq(member(memory, "average"), average);
         cr_expect_eq(member(memory, "activations"), activations);
         cr_expect_eq(member(memory, "workspace"), workspace);
+        int64_t saved = weights + slots[i] * weights + states + average;
+        cr_expect_eq(member(memory, "checkpoint_snapshot"), saved);
+        cr_expect_eq(member(plan, "checkpoint_bytes"), saved);
         int64_t sum = 0;
         const char *name;
         json_t *value;
