@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 
 enum { CHUNK_FIRST = 8192, CHUNK_LIMIT = 1 << 20, ARENA_ALIGN = 16, BLOCK_ALIGN = 128 };
-
 struct arena_chunk {
     struct arena_chunk *next;
     size_t size, used; /* bytes behind this header */
@@ -25,15 +24,18 @@ static size_t round_up(size_t size, size_t to)
     return (size + to - 1) / to * to;
 }
 
+_Noreturn void memory_refused(size_t size)
+{
+    fprintf(stderr, "pawl: out of memory: the system refused %zu bytes\n", size);
+    abort();
+}
+
 static struct arena_chunk *chunk_new(size_t size)
 {
     atomic_fetch_add(&allocations, 1);
     size_t header = round_up(sizeof(struct arena_chunk), ARENA_ALIGN);
     struct arena_chunk *chunk = calloc(1, header + size);
-    if (!chunk) {
-        fprintf(stderr, "pawl: out of memory: the system refused %zu bytes\n", header + size);
-        abort();
-    }
+    if (!chunk) memory_refused(header + size);
     chunk->size = size;
     return chunk;
 }
@@ -99,8 +101,8 @@ void arena_release(struct arena *arena)
     arena->head = NULL;
 }
 
-/* Blocks from this size on are aligned to and asked to live in large pages: tensors are streamed, and
- * with small pages address translation costs up to half the time. */
+/* Blocks from this size on are aligned to and asked to live in large pages: tensors are streamed,
+ * and with small pages address translation costs up to half the time. */
 enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 8 << 20 };
 
 static bool told_to_fail(void)
@@ -110,27 +112,41 @@ static bool told_to_fail(void)
     return left == 1;
 }
 
+/* What lies just before a block: where the system's allocation begins. */
+struct block_header {
+    void *start;
+};
+
+/* calloc hands out untouched zero pages for large sizes, so memory that a run never reaches
+ * (another program's activations) costs nothing. */
 enum code block_alloc(void **block, size_t size, const char *what, struct err *err)
 {
     *block = NULL;
     atomic_fetch_add(&allocations, 1);
-    size_t used = round_up(size ? size : 1, BLOCK_ALIGN);
-    bool huge = used >= HUGE_FROM && used >= size;
-    size_t rounded = huge ? round_up(used, HUGE_PAGE) : used;
-    if (rounded >= size && !told_to_fail())
-        *block = aligned_alloc(huge ? HUGE_PAGE : BLOCK_ALIGN, rounded);
-    /* Only a wish: where the system has no large pages, small ones serve. */
-    if (huge && *block) madvise(*block, rounded, MADV_HUGEPAGE);
-    if (!*block)
+    bool huge = size >= HUGE_FROM;
+    size_t align = huge ? HUGE_PAGE : BLOCK_ALIGN, used = round_up(size ? size : 1, align);
+    size_t room = used + align + BLOCK_ALIGN;
+    char *start = NULL;
+    if (used >= size && room > used && !told_to_fail()) start = calloc(1, room);
+    if (!start)
         return err_set(err, NO_MEMORY, "cannot allocate %s: %zu bytes refused by the system", what,
                        size);
-    memset(*block, 0, used);
+    struct block_header header = { .start = start };
+    char *at = start + sizeof header;
+    at += (align - (uintptr_t)at % align) % align;
+    memcpy(at - sizeof header, &header, sizeof header);
+    /* Only a wish: where the system has no large pages, small ones serve. */
+    if (huge) madvise(at, used, MADV_HUGEPAGE);
+    *block = at;
     return OK;
 }
 
 void block_free(void *block)
 {
-    free(block);
+    if (!block) return;
+    struct block_header header;
+    memcpy(&header, (char *)block - sizeof header, sizeof header);
+    free(header.start);
 }
 
 uint64_t memory_allocations(void)

@@ -20,7 +20,8 @@ struct arena {
     struct arena_chunk *head; /* newest chunk; NULL until the first take */
 };
 
-/* Takes `size` zeroed bytes; size 0 gives a valid unique pointer. A zeroed arena is ready to use. */
+/* Takes `size` zeroed bytes; size 0 gives a valid unique pointer. A zeroed arena is ready to
+ * use. */
 void *arena_take(struct arena *arena, size_t size);
 
 /* Takes `count` objects of `size` zeroed bytes; a product that overflows is a bug. */
@@ -45,6 +46,10 @@ void arena_release(struct arena *arena);
  * Fails with NO_MEMORY; `what` names the block in the message. block_free accepts NULL. */
 enum code block_alloc(void **block, size_t size, const char *what, struct err *err);
 void block_free(void *block);
+
+/* Says that the system refused `size` bytes and aborts: the end of every small allocation that
+ * fails. */
+_Noreturn void memory_refused(size_t size);
 
 /* Number of allocations made by pawl's own code since the process began (all threads). */
 uint64_t memory_allocations(void);

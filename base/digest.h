@@ -20,6 +20,7 @@ struct sha256 {
     void *state;
 };
 
+/* Begins; adds bytes; ends with the digest; ends without one. */
 void sha256_begin(struct sha256 *sha);
 void sha256_add(struct sha256 *sha, const void *bytes, size_t len);
 void sha256_end(struct sha256 *sha, struct digest *digest);
@@ -34,6 +35,7 @@ const char *digest_text(const struct digest *digest, char text[DIGEST_TEXT]);
 /* Reads "sha256:<hex>"; false when `text` is anything else. */
 bool digest_parse(struct digest *digest, const char *text);
 
+/* Whether all bytes are equal. */
 bool digest_equal(const struct digest *a, const struct digest *b);
 
 /* CRC32C (Castagnoli) of a block, as in RFC 3720; `crc` continues an earlier block, 0 begins. */

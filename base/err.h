@@ -77,6 +77,7 @@ enum code err_at(struct err *err, const char *file, int line, int column);
         if (!(condition)) require_failed(#condition, __FILE__, __LINE__);                          \
     } while (0)
 
+/* What REQUIRE calls: prints and aborts. */
 _Noreturn void require_failed(const char *condition, const char *file, int line);
 
 #endif

@@ -141,6 +141,22 @@ enum code fs_mkdirs(const char *path, struct err *err)
     return OK;
 }
 
+enum code fs_mkdir_like(const char *path, struct err *err)
+{
+    struct arena arena = { 0 };
+    struct stat parent;
+    enum code code = fs_stat(path_dir(&arena, path), &parent, err);
+    if (!code && fs_calls.mkdir(path, 0755) == 0) {
+        if (fs_calls.chmod(path, parent.st_mode & 07777) != 0)
+            code = err_errno(err, IO, errno, "cannot set the permissions of '%s'", path);
+    } else if (!code && !(errno == EEXIST && fs_is_dir(path))) {
+        code = err_errno(err, IO, errno, "cannot make directory '%s'", path);
+    }
+    if (!code) code = fs_sync_parent(path, err);
+    arena_release(&arena);
+    return code;
+}
+
 enum code fs_sync_dir(const char *path, struct err *err)
 {
     int fd = fs_calls.open(path, O_RDONLY | O_DIRECTORY, 0);

@@ -77,11 +77,13 @@ struct fs_writer {
     char path[1024], temporary[1100];
 };
 
+/* Opens the temporary beside `path`; appends bytes. Fail with IO, after which only abandoning is
+ * left. */
 enum code fs_writer_open(struct fs_writer *writer, const char *path, struct err *err);
 enum code fs_writer_add(struct fs_writer *writer, const void *bytes, size_t len, struct err *err);
 
-/* Publishes; `digest` (may be NULL) receives the SHA-256 of all bytes. With `exclusive`, an existing
- * `path` is left alone and *exclusive says whether ours went in (NULL: replace). */
+/* Publishes; `digest` (may be NULL) receives the SHA-256 of all bytes. With `exclusive`, an
+ * existing `path` is left alone and *exclusive says whether ours went in (NULL: replace). */
 enum code fs_writer_publish(struct fs_writer *writer, struct digest *digest, bool *exclusive,
                             struct err *err);
 void fs_writer_abandon(struct fs_writer *writer);
@@ -111,12 +113,24 @@ enum code fs_mkdirs(const char *path, struct err *err);
 enum code fs_sync_dir(const char *path, struct err *err);
 enum code fs_sync_parent(const char *path, struct err *err);
 
+/* Makes one directory with its parent's permission bits (setgid, sticky, group write), for folders
+ * that several users share, and makes its name durable. An existing directory is fine. */
+enum code fs_mkdir_like(const char *path, struct err *err);
+
 /* Renames a finished, fsynced directory (or file) into place and syncs the parent. `to` must not
  * exist; otherwise CONFLICT. */
 enum code fs_publish_dir(const char *from, const char *to, struct err *err);
 
 /* Renames within one file system and syncs the parent of `to`; replaces. */
 enum code fs_replace(const char *from, const char *to, struct err *err);
+
+/* Points the symbolic link `path` to `target`: a new link is renamed over the old one, so that a
+ * reader finds one or the other; then syncs the parent. */
+enum code fs_publish_link(const char *target, const char *path, struct err *err);
+
+/* Sets permission bits; makes a finished file read-only (0444). */
+enum code fs_set_mode(const char *path, mode_t mode, struct err *err);
+enum code fs_protect(const char *path, struct err *err);
 
 /* Hard link; *made says whether it is new (an existing name is not an error). */
 enum code fs_link(const char *from, const char *to, bool *made, struct err *err);

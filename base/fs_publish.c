@@ -177,6 +177,32 @@ enum code fs_replace(const char *from, const char *to, struct err *err)
     return fs_sync_parent(to, err);
 }
 
+enum code fs_publish_link(const char *target, const char *path, struct err *err)
+{
+    char temporary[1100];
+    if (strlen(path) > 1000) return err_set(err, USAGE, "cannot link '%.80s...': long path", path);
+    fs_temporary_name(temporary, sizeof temporary, path);
+    if (fs_calls.symlink(target, temporary) != 0)
+        return err_errno(err, IO, errno, "cannot create link '%s'", path);
+    enum code code = OK;
+    if (fs_calls.rename(temporary, path) != 0)
+        code = err_errno(err, IO, errno, "cannot put '%s' in place", path);
+    if (code) fs_calls.unlink(temporary);
+    return code ? code : fs_sync_parent(path, err);
+}
+
+enum code fs_set_mode(const char *path, mode_t mode, struct err *err)
+{
+    if (fs_calls.chmod(path, mode) == 0) return OK;
+    return err_errno(err, IO, errno, "cannot set the permissions of '%s'", path);
+}
+
+enum code fs_protect(const char *path, struct err *err)
+{
+    if (fs_calls.chmod(path, 0444) == 0) return OK;
+    return err_errno(err, IO, errno, "cannot make '%s' read-only", path);
+}
+
 enum code fs_link(const char *from, const char *to, bool *made, struct err *err)
 {
     *made = fs_calls.link(from, to) == 0;

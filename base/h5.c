@@ -78,7 +78,7 @@ enum code h5_create(struct h5 *h5, const char *path, struct err *err)
 }
 
 /* Hands everything to the operating system and lets go of the library's side. */
-static enum code finish(struct h5 *h5, struct err *err)
+static enum code flush_and_close(struct h5 *h5, struct err *err)
 {
     enum code code = OK;
     if (H5Fflush(h5->file, H5F_SCOPE_LOCAL) < 0 || h5->fault.code)
@@ -89,15 +89,22 @@ static enum code finish(struct h5 *h5, struct err *err)
     return code;
 }
 
-enum code h5_publish(struct h5 *h5, struct err *err)
+enum code h5_finish(struct h5 *h5, struct err *err)
 {
     REQUIRE(h5->file && h5->writing);
     h5_quiet();
-    enum code code = finish(h5, err);
+    enum code code = flush_and_close(h5, err);
     if (!code) code = fs_sync_fd(h5->fd, h5->path, err);
     if (fs_calls.close(h5->fd) != 0 && !code)
         code = err_errno(err, IO, errno, "cannot write '%s'", h5->path);
-    if (!code) code = fs_replace(h5->temporary, h5->path, err);
+    if (code) fs_calls.unlink(h5->temporary);
+    return code;
+}
+
+enum code h5_publish(struct h5 *h5, struct err *err)
+{
+    TRY(h5_finish(h5, err));
+    enum code code = fs_replace(h5->temporary, h5->path, err);
     if (code) fs_calls.unlink(h5->temporary);
     return code;
 }

@@ -2,10 +2,10 @@
  *
  * Written once into a temporary, fsynced, published by rename; never reopened for writing. Object
  * times are not tracked and the library-version bounds are fixed, so equal content gives equal
- * bytes. All metadata carries checksums. On reading, plugins are off; links other than hard ones and
- * external or virtual storage are refused. Names are paths from the root ("/train/image"). One file
- * is used by one thread at a time. This header is all that the other rooms know of HDF5: they never
- * include <hdf5.h>. */
+ * bytes. All metadata carries checksums. On reading, plugins are off; links other than hard ones
+ * and external or virtual storage are refused. Names are paths from the root ("/train/image"). One
+ * file is used by one thread at a time. This header is all that the other rooms know of HDF5: they
+ * never include <hdf5.h>. */
 #ifndef PAWL_BASE_H5_H
 #define PAWL_BASE_H5_H
 
@@ -19,10 +19,12 @@
 enum h5_type { H5_U8, H5_U16, H5_U32, H5_I32, H5_I64, H5_U64, H5_F32, H5_F64, H5_TYPE_COUNT };
 enum { H5_DIMS = 6 };
 
+/* Bytes of one value. */
 size_t h5_type_size(enum h5_type type);
 
-/* What stands between HDF5 and the bytes of a file being read. `check` (may be NULL) is called before
- * bytes [at, at + len) are handed to HDF5; when it fails, the operation fails with its error. */
+/* What stands between HDF5 and the bytes of a file being read. `check` (may be NULL) is called
+ * before bytes [at, at + len) are handed to HDF5; when it fails, the operation fails with its
+ * error. */
 struct h5_guard {
     enum code (*check)(void *context, uint64_t at, uint64_t len, struct err *err);
     void *context;
@@ -50,9 +52,15 @@ struct h5_info {
     bool compressed;
 };
 
-/* Begins a file that h5_publish puts at `path`. Either h5_publish or h5_close must follow. */
+/* Begins a file that h5_publish puts at `path`. One of h5_publish, h5_finish, h5_close must
+ * follow. */
 enum code h5_create(struct h5 *h5, const char *path, struct err *err);
 enum code h5_publish(struct h5 *h5, struct err *err);
+
+/* The first half of h5_publish: the file is complete, durable and closed, still under the name
+ * `h5->temporary`, which the caller looks at and then puts in place or removes. On failure it is
+ * gone. */
+enum code h5_finish(struct h5 *h5, struct err *err);
 
 /* Opens for reading. Fails with NOT_FOUND, DAMAGED (not HDF5, truncated, external storage), IO. */
 enum code h5_open(struct h5 *h5, const char *path, struct err *err);

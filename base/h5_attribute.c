@@ -1,6 +1,7 @@
 /* Attributes: text of fixed length in UTF-8 and vectors of f64, on the root or on an object.
  *
- * Variable-length strings would live in a global heap, whose bytes depend on more than the content. */
+ * Variable-length strings would live in a global heap, whose bytes depend on more than the
+ * content. */
 #include "base/h5_impl.h"
 
 #include <hdf5.h>

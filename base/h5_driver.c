@@ -1,10 +1,10 @@
 /* The HDF5 file driver: every read and write of the library becomes fs_pread or fs_pwrite.
  *
  * A failed write is remembered in h5->fault and reported to HDF5 as done, and later writes are
- * dropped: the library leaves identifiers to freed memory behind when a close fails, so a close must
- * never fail under it. The functions of base/h5 look at the fault after each step, which makes it
- * impossible to publish such a file. Failed reads are handed on. The layout of H5FD_class_t changed
- * in 1.13 and 1.14: `driver` below is the one place that knows. */
+ * dropped: the library leaves identifiers to freed memory behind when a close fails, so a close
+ * must never fail under it. The functions of base/h5 look at the fault after each step, which makes
+ * it impossible to publish such a file. Failed reads are handed on. The layout of H5FD_class_t
+ * changed in 1.13 and 1.14: `driver` below is the one place that knows. */
 #include "base/fs.h"
 #include "base/h5_impl.h"
 

@@ -16,6 +16,14 @@ enum code json_parse(json_t **json, const char *bytes, size_t len, const char *n
     return err_at(err, name, error.line, error.column > 0 ? error.column : 1), DAMAGED;
 }
 
+static enum code check_kind(const json_t *json, const char *path, const char *kind, struct err *err)
+{
+    const char *got = json_string_value(json_object_get(json, "pawl"));
+    if (!kind || (got && strcmp(got, kind) == 0)) return OK;
+    return err_set(err, DAMAGED, "cannot read '%s': it is %s, not a %s document", path,
+                   got ? got : "of no pawl kind", kind);
+}
+
 enum code json_read(json_t **json, const char *path, size_t limit, const char *kind,
                     struct err *err)
 {
@@ -25,14 +33,12 @@ enum code json_read(json_t **json, const char *path, size_t limit, const char *k
     enum code code = fs_read(&arena, &bytes, path, limit, err);
     if (!code) code = json_parse(json, bytes.at, bytes.len, path, err);
     arena_release(&arena);
-    if (code || !kind) return code;
-
-    const char *got = json_string_value(json_object_get(*json, "pawl"));
-    if (got && strcmp(got, kind) == 0) return OK;
-    json_decref(*json);
-    *json = NULL;
-    return err_set(err, DAMAGED, "cannot read '%s': it is %s, not a %s document", path,
-                   got ? got : "of no pawl kind", kind);
+    if (!code) code = check_kind(*json, path, kind, err);
+    if (code) {
+        json_decref(*json);
+        *json = NULL;
+    }
+    return code;
 }
 
 static char *dump(struct arena *arena, const json_t *json, size_t *len, size_t flags)
@@ -73,6 +79,56 @@ enum code json_publish(const json_t *json, const char *path, struct err *err)
     char *text = json_canonical(&arena, json, &len);
     text[len] = '\n'; /* in place of the final NUL, which is not written */
     enum code code = fs_publish(path, text, len + 1, err);
+    arena_release(&arena);
+    return code;
+}
+
+char *json_sealed(struct arena *arena, const json_t *json, size_t *len)
+{
+    char digest[DIGEST_TEXT];
+    struct digest seal = json_digest(json);
+    json_t *sealed = json_copy((json_t *)(uintptr_t)json);
+    json_object_set_new(sealed, "seal", json_string(digest_text(&seal, digest)));
+    char *text = json_canonical(arena, sealed, len);
+    json_decref(sealed);
+    text[(*len)++] = '\n'; /* in place of the final NUL, which is not written */
+    return text;
+}
+
+enum code json_publish_sealed(const json_t *json, const char *path, struct err *err)
+{
+    struct arena arena = { 0 };
+    size_t len;
+    const char *text = json_sealed(&arena, json, &len);
+    enum code code = fs_publish(path, text, len, err);
+    arena_release(&arena);
+    return code;
+}
+
+/* Takes the seal away; false where the file is not what sealing this document gives. */
+static bool unseal(struct arena *arena, json_t *json, const struct bytes *file)
+{
+    size_t len;
+    json_object_del(json, "seal");
+    const char *text = json_sealed(arena, json, &len);
+    return len == file->len && memcmp(text, file->at, len) == 0;
+}
+
+enum code json_read_sealed(json_t **json, const char *path, size_t limit, const char *kind,
+                           struct err *err)
+{
+    struct arena arena = { 0 };
+    struct bytes bytes;
+    *json = NULL;
+    enum code code = fs_read(&arena, &bytes, path, limit, err);
+    if (!code) code = json_parse(json, bytes.at, bytes.len, path, err);
+    if (!code) code = check_kind(*json, path, kind, err);
+    if (!code && !unseal(&arena, *json, &bytes))
+        code = err_set(err, DAMAGED, "cannot use '%s': its content does not match its seal", path);
+    if (code) {
+        json_decref(*json);
+        *json = NULL;
+    }
     arena_release(&arena);
     return code;
 }

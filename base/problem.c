@@ -19,16 +19,16 @@ struct problem *problem_add(struct problems *problems, struct mark mark, const c
     problem->mark = mark;
     if (problems->count++ >= PROBLEMS_KEPT) return problem;
 
-    va_list args;
+    va_list args, again;
     va_start(args, format);
-    struct str text = { 0 };
-    char small[512];
-    int len = vsnprintf(small, sizeof small, format, args);
+    va_copy(again, args);
+    int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    str_add(&text, small);
-    if (len >= (int)sizeof small) str_add(&text, "...");
-    problem->message = arena_copy(problems->arena, str_text(&text));
-    str_release(&text);
+    REQUIRE(len >= 0);
+    char *message = arena_take(problems->arena, (size_t)len + 1);
+    vsnprintf(message, (size_t)len + 1, format, again);
+    va_end(again);
+    problem->message = message;
 
     if (problems->last)
         problems->last->next = problem;
@@ -166,9 +166,21 @@ static json_t *allowed_json(const char *allowed)
     }
 }
 
+/* A path need not be UTF-8, JSON must be. */
 static void set_text(json_t *object, const char *key, const char *text)
 {
-    if (text) json_object_set_new(object, key, json_string(text));
+    if (!text) return;
+    json_t *value = json_string(text);
+    struct str plain = { 0 };
+    for (size_t i = 0, len = strlen(text), step; !value && i < len; i += step ? step : 1) {
+        step = utf8_decode(NULL, text + i, len - i);
+        if (step)
+            str_add_len(&plain, text + i, step);
+        else
+            str_add_char(&plain, '?');
+    }
+    json_object_set_new(object, key, value ? value : json_string(str_text(&plain)));
+    str_release(&plain);
 }
 
 json_t *problems_json(const struct problems *problems, enum code code)
@@ -214,6 +226,7 @@ static int by_place(const void *a, const void *b)
 static bool same_file(const struct problem *a, const struct problem *b)
 {
     const char *x = a->mark.file, *y = b->mark.file;
+    if (!a->mark.line && !b->mark.line && a->mark.source != b->mark.source) return false;
     return x == y || (x && y && strcmp(x, y) == 0);
 }
 

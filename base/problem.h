@@ -1,8 +1,8 @@
 /* Problems: everything that is wrong with a text file, each with its place, collected and shown at
  * once instead of one per run.
  *
- * A problem says what is wrong (message), what was probably meant (hint), what is allowed, and where
- * the value came from. Printed for people with the source line and a caret, or as an error/1
+ * A problem says what is wrong (message), what was probably meant (hint), what is allowed, and
+ * where the value came from. Printed for people with the source line and a caret, or as an error/1
  * document for machines. */
 #ifndef PAWL_BASE_PROBLEM_H
 #define PAWL_BASE_PROBLEM_H

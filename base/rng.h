@@ -69,6 +69,9 @@ RNG_INLINE uint64_t rng_hash(const char *text)
  * next power of four with cycle walking. O(1), no table. */
 uint64_t rng_permute(uint64_t key, uint64_t size, uint64_t index);
 
+/* The images of first, first + 1, ... first + count - 1: the same numbers, several at a time. */
+void rng_permute_range(uint64_t key, uint64_t size, uint64_t first, uint64_t count, int64_t *image);
+
 /* Standard normal number for (key, counter): Box-Muller on two Philox words, in f64. */
 double rng_normal(uint64_t key, uint64_t counter);
 

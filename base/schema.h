@@ -52,12 +52,13 @@ struct field {
     bool infinite; /* FIELD_REAL: inf is allowed */
     bool nonempty; /* FIELD_LIST: at least one item */
     bool low_open; /* the lower end of the range is excluded */
-    /* Allowed range, both ends included; both 0: no range. `high` below `low`, or INFINITY: no upper
-     * end; both 0 with low_open: anything above 0. In the unit of the value (seconds, bytes). */
+    /* Allowed range, both ends included; both 0: no range. `high` below `low`, or INFINITY: no
+     * upper end; both 0 with low_open: anything above 0. In the unit of the value (seconds,
+     * bytes). */
     double low, high;
     const char *unit; /* of a bare number: "ep", "st", "s", "B"; for help otherwise */
-    /* Default as YAML text; NULL: absent when not written, except that a map of which some row has a
-     * default and none is required is there as if `{}` were written. */
+    /* Default as YAML text; NULL: absent when not written, except that a map of which some row has
+     * a default and none is required is there as if `{}` were written. */
     const char *fallback;
     const char *since;   /* version that introduced it, e.g. "0.1" */
     const char *help;    /* one sentence */
@@ -74,12 +75,15 @@ struct choice {
     const char *name;
     const char *help;
     const struct field *fields;
-    /* A shorthand: `{NAME: value}` with a scalar or list stands for `{NAME: {shorthand: value}}`. */
+    /* `{NAME: value}` with a scalar or list stands for `{NAME: {shorthand: value}}`. */
     const char *shorthand;
+    /* A bare text that is no alternative's name stands for `{NAME: text}` of this row. */
+    bool plain;
     const void *detail; /* the owning room's part of the row (how to build a layer, ...) */
 };
 
-/* A kind of document: "experiment/1" and the table of its top-level keys ("pawl" not among them). */
+/* A kind of document: "experiment/1" and the table of its top-level keys ("pawl" not among
+ * them). */
 struct kind {
     const char *name;
     int version;
@@ -88,9 +92,9 @@ struct kind {
     bool no_environment; /* ${env:NAME} is refused (suites, policies) */
 };
 
-/* The kind part/1: a fragment that other files extend. Any kind may extend it. Where it is among the
- * accepted kinds (`config check`), a part is checked alone, by the table of the kind among them that
- * knows most of its keys; nothing is required then and no defaults are filled in. */
+/* The kind part/1: a fragment that other files extend. Any kind may extend it. Where it is among
+ * the accepted kinds (`config check`), a part is checked alone, by the table of the kind among them
+ * that knows most of its keys; nothing is required then and no defaults are filled in. */
 extern const struct kind part_kind;
 
 struct document_opts {
@@ -108,15 +112,17 @@ struct document {
 };
 
 /* Loads, composes, overrides and checks. `kinds` (NULL-terminated) are the kinds accepted here;
- * `opts` may be NULL. A zeroed `problems` collects what is wrong, in order of place (its arena is set
- * to `arena`); if there is anything the result is CONFIG, `err` sums up and there is no tree.
- * A file that cannot be read is NOT_FOUND or IO.
+ * `opts` may be NULL. A zeroed `problems` collects what is wrong, in order of place (its arena is
+ * set to `arena`); if there is anything the result is CONFIG, `err` sums up and there is no tree. A
+ * file that cannot be read is NOT_FOUND or IO.
  *
- * Composition: what `extends` names (a path or a list, relative to the file) comes first, later files
- * win, maps merge, lists replace; the same alternative of a choice merges its options, another one
- * replaces it. Inside scalars, `${env:NAME}` and `${ref:path.to.key}` are replaced and `$${` stands
- * for a plain `${`. In --set, items of a list are addressed by number (from 0) and alternatives by
- * name; the value is YAML where the row is a map, list or choice, and the text as it is otherwise. */
+ * Composition: what `extends` names (a path or a list, relative to the file) comes first, later
+ * files win, maps merge, lists replace; the same alternative of a choice merges its options,
+ * another one replaces it. Inside scalars, `${env:NAME}` and `${ref:path.to.key}` are replaced and
+ * `$${` stands for a plain `${`; `"${env:N}"`, in quotes because YAML wants them inside { }, is
+ * what N holds, a number too. In --set, items of a list are addressed by number (from 0) and
+ * alternatives by name; the value is YAML where the row is a map, list or choice, and the text as
+ * it is otherwise. */
 enum code document_load(struct document *document, struct arena *arena, const char *path,
                         const struct kind *const *kinds, const struct document_opts *opts,
                         struct problems *problems, struct err *err);
@@ -138,9 +144,10 @@ void document_render(const struct document *document, const char *dir, struct st
 /* JSON Schema (draft 2020-12) of a kind. New reference. */
 json_t *schema_json(const struct kind *kind);
 
-/* What `config explain KEY` prints: of a value, a section, a choice or an alternative; "" is the whole
- * kind. Numbers of list items may be left out. False when there is no such key: then `out` says so
- * with what was probably meant, and `nearest` (may be NULL) is the nearest component or NULL. */
+/* What `config explain KEY` prints: of a value, a section, a choice or an alternative; "" is the
+ * whole kind. Numbers of list items may be left out. False when there is no such key: then `out`
+ * says so with what was probably meant, and `nearest` (may be NULL) is the nearest component or
+ * NULL. */
 bool schema_explain(const struct kind *kind, const char *path, struct str *out,
                     const char **nearest);
 
@@ -154,8 +161,8 @@ bool node_bool(const struct node *node, const char *path);
 /* FIELD_ANY: whether it is a number, and which. */
 bool node_number(const struct node *node, const char *path, double *value);
 const char *node_text(const struct node *node, const char *path);
-/* A path relative to the file that states it, joined so that it can be opened from here. A FIELD_REF
- * with '@' is given as it is. */
+/* A path relative to the file that states it, joined so that it can be opened from here. A
+ * FIELD_REF with '@' is given as it is. */
 const char *node_path(struct arena *arena, const struct node *node, const char *path);
 size_t node_count(const struct node *node, const char *path); /* items of a list; 0 when absent */
 /* A choice: its name, and its options map (never NULL; empty for an alternative without options).
@@ -165,6 +172,7 @@ const char *node_choice(const struct node *node, const char *path);
 const struct choice *choice_find(const struct choice *choices, const char *name);
 const struct node *node_options(const struct node *node, const char *path);
 
+/* FIELD_SPAN: a bare number has the unit of its row. */
 struct span node_span(const struct node *node, const char *path);
 
 #endif

@@ -50,7 +50,8 @@ static void report_missing(struct load *load, const struct node *map, const stru
         problem->hint = arena_format(load->arena, "add '%s: %s'", row->key, row->example);
 }
 
-/* The child of `map` for a row, made from the default where it is absent; NULL when there is none. */
+/* The child of `map` for a row, made from the default where it is absent; NULL when there is
+ * none. */
 static struct node *filled_child(struct load *load, struct node *map, const struct field *row,
                                  const struct trail *trail)
 {
@@ -220,8 +221,7 @@ static void check_scalar(struct load *load, struct node *node, const struct trai
     } else if (reading.ranged && !in_range(field, reading.value)) {
         refuse(load, node,
                problem_add(load->problems, node->mark, "%s must be %s, got %s", subject,
-                           field_range(load->arena, field), shown))
-            ->allowed = arena_format(load->arena, "range: %s", field_range(load->arena, field));
+                           field_range(load->arena, field), shown));
     }
 }
 

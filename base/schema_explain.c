@@ -56,7 +56,11 @@ static void add_row(struct str *out, const char *name, const char *value)
 /* First sentence or all of it, one line. */
 static void add_member(struct str *out, const char *name, const char *help, bool required)
 {
-    str_addf(out, "    %-18s %s%s\n", name, help ? help : "", required ? " (required)" : "");
+    str_addf(out, "    %s", name);
+    if (help || required)
+        str_addf(out, "%*s", (int)strlen(name) < 18 ? 18 - (int)strlen(name) : 0, "");
+    if (help) str_addf(out, " %s", help);
+    str_addf(out, "%s\n", required ? " (required)" : "");
 }
 
 static void add_fields(struct str *out, const struct field *fields)

@@ -1,7 +1,7 @@
 /* Inside the schema engine: how a document becomes an effective tree.
  *
- * compose (schema_load) reads each file and *shapes* it by the tables (schema_shape: unknown keys go,
- * choices get one shape), so that *merge* (schema_merge) knows what is a choice; overrides are
+ * compose (schema_load) reads each file and *shapes* it by the tables (schema_shape: unknown keys
+ * go, choices get one shape), so that *merge* (schema_merge) knows what is a choice; overrides are
  * shaped and merged like one more file (schema_override). Then defaults are filled in, references
  * are put in place (schema_substitute) and values are checked (schema_check). Every step adds
  * problems and goes on; a node with a problem is `broken` and is not complained about twice. */
@@ -60,14 +60,15 @@ const char **field_names(struct arena *arena, const struct field *fields);
 const char **choice_names(struct arena *arena, const struct choice *choices);
 const char *names_joined(struct arena *arena, const char *prefix, const char *const *names);
 
-/* Problems about names, with nearest, allowed and where else the name is known. Return the name that
- * was probably meant, or NULL. */
+/* Problems about names, with nearest, allowed and where else the name is known. Return the name
+ * that was probably meant, or NULL. */
 const char *unknown_key(struct load *load, struct mark mark, const struct field *fields,
                         const struct trail *trail, const char *key);
 const char *unknown_choice(struct load *load, struct mark mark, const struct choice *choices,
                            const struct trail *trail, const char *name);
 
-/* Up to `size` dotted sections below `fields` that know `key` (as key or alternative); the count. */
+/* Up to `size` dotted sections below `fields` that know `key` (as key or alternative); the
+ * count. */
 int sections_with(struct arena *arena, const char **sections, int size, const struct field *fields,
                   const char *key);
 

@@ -74,7 +74,8 @@ static bool may_extend(struct load *load, const struct source *source, const cha
     return true;
 }
 
-/* Reads one file. The first one that cannot be read is the caller's error, later ones are problems. */
+/* Reads one file. The first one that cannot be read is the caller's error, later ones are
+ * problems. */
 static enum code read_source(struct load *load, const struct source *source, struct node **root,
                              struct err *err)
 {
@@ -122,6 +123,9 @@ static void refuse_kind(struct load *load, const struct kind *const *kinds, stru
         problem->hint = arena_format(load->arena, "begin with 'pawl: %s'", names[0]);
     else if (strcmp(shown, "part/1") == 0)
         problem->hint = "a part is for other files to extend";
+    else if (problem->nearest && strcspn(shown, "/") == strcspn(problem->nearest, "/") &&
+             strncmp(shown, problem->nearest, strcspn(shown, "/")) == 0)
+        problem->hint = arena_format(load->arena, "this pawl reads %s", problem->nearest);
     else if (problem->nearest)
         problem->hint = arena_format(load->arena, "did you mean '%s'?", problem->nearest);
     load->incomplete = true;
@@ -171,9 +175,11 @@ static void extend_one(struct load *load, const struct source *source, struct no
 {
     if (name->kind != NODE_SCALAR && !name->broken)
         problem_add(load->problems, name->mark, "'extends' must be a path or a list of paths");
-    if (name->kind != NODE_SCALAR || name->broken) return;
-    substitute_environment(load, name);
-    if (name->broken) return;
+    if (name->kind == NODE_SCALAR && !name->broken) substitute_environment(load, name);
+    if (name->kind != NODE_SCALAR || name->broken) {
+        load->incomplete = true;
+        return;
+    }
     const char *path = path_join(load->arena, path_dir(load->arena, source->path), name->text);
     if (!may_extend(load, source, path, name->mark)) {
         load->incomplete = true;

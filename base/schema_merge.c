@@ -1,7 +1,7 @@
 /* Laying one shaped tree over another: later wins.
  *
- * Maps merge, lists and scalars replace. The same alternative of a choice merges its options, another
- * one replaces it. A value that replaces another remembers where that one was set. */
+ * Maps merge, lists and scalars replace. The same alternative of a choice merges its options,
+ * another one replaces it. A value that replaces another remembers where that one was set. */
 #include "base/schema_internal.h"
 
 #include <string.h>
@@ -22,7 +22,13 @@ static void replace(struct load *load, struct node *into, const struct node *fro
     const char *before = history(load, into);
     *into = *from;
     into->next = next;
-    into->overrides = before;
+    /* "set in a, overridden by b" and "set in c" join to one story; both begin with seven
+     * letters. */
+    if (before && from->overrides)
+        into->overrides = arena_format(load->arena, "%s, overridden by %s", before,
+                                       from->overrides + 7);
+    else if (before)
+        into->overrides = before;
 }
 
 /* The later file is the one that people look at for what is missing; an option is no such place. */

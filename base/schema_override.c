@@ -4,6 +4,7 @@
  * list items have to be followed in the tree as it is, because lists do not merge. Positions are
  * columns of the argument, so that the caret stands under the component that is wrong. */
 #include "base/schema_internal.h"
+#include "base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -207,6 +208,11 @@ static void set_one(struct load *load, const char *arg)
 {
     const char *equals = strchr(arg, '=');
     struct way way = { 0 };
+    if (!utf8_valid(arg, strlen(arg))) {
+        problem_add(load->problems, mark_in("--set", arg, 0, 1), "'%s' is not UTF-8",
+                    text_shown(load->arena, arg));
+        return;
+    }
     if (!equals) {
         problem_add(load->problems, mark_in("--set", arg, 0, strlen(arg)), "no '=' in '%s'",
                     text_shown(load->arena, arg))

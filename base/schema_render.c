@@ -5,6 +5,7 @@
  * rendered text gives the same values and the same digest. */
 #include "base/fs.h"
 #include "base/schema_internal.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -42,19 +43,29 @@ static bool is_plain(const char *text)
            !units_null(text) && strcmp(text, "...") != 0;
 }
 
+/* Code points that yaml.c refuses where they stand for themselves. */
+static bool needs_escape(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7F && point < 0xA0) || point == 0x2028 || point == 0x2029 ||
+           point == 0xFEFF || (point & 0xFFFE) == 0xFFFE;
+}
+
 static void add_quoted(struct str *out, const char *text)
 {
+    size_t len = strlen(text);
     str_add_char(out, '"');
-    for (const char *c = text; *c; c++) {
-        unsigned char byte = (unsigned char)*c;
-        if (*c == '"' || *c == '\\')
-            str_addf(out, "\\%c", *c);
-        else if (*c == '\n')
+    for (size_t i = 0, step; i < len; i += step) {
+        uint32_t point = 0;
+        step = utf8_decode(&point, text + i, len - i);
+        REQUIRE(step); /* files, --set and the environment are checked */
+        if (point == '"' || point == '\\')
+            str_addf(out, "\\%c", (char)point);
+        else if (point == '\n')
             str_add(out, "\\n");
-        else if (byte < 0x20 || byte == 0x7F)
-            str_addf(out, "\\x%02X", byte);
+        else if (needs_escape(point))
+            str_addf(out, point > 0xFFFF ? "\\U%08X" : "\\u%04X", point);
         else
-            str_add_char(out, *c);
+            str_add_len(out, text + i, step);
     }
     str_add_char(out, '"');
 }
@@ -80,7 +91,8 @@ static void add_scalar(struct render *render, const struct node *node)
     bool name = type == FIELD_REF && strchr(text, '@');
     if ((type == FIELD_PATH || type == FIELD_REF) && !name)
         text = path_from(&render->arena, render->dir, node_path(&render->arena, node, NULL));
-    text = escaped(&render->arena, text);
+    /* A part alone keeps the references that only the file which extends it can resolve. */
+    if (!node->broken) text = escaped(&render->arena, text);
     /* A number keeps its letters; a scalar of any type keeps its quotes, which say what it is. */
     bool number = type == FIELD_BOOL || type == FIELD_INT || type == FIELD_REAL ||
                   type == FIELD_BYTES || type == FIELD_TIME || type == FIELD_SPAN;
@@ -114,7 +126,11 @@ static void render_value(struct render *render, const struct node *node, int lev
             render_value(render, item, level + 1);
         }
     } else {
-        end_line(render, NULL);
+        /* Behind "-" the first key stands in the same line. */
+        if (text_ends(str_text(&render->line), "-"))
+            str_add_char(&render->line, ' ');
+        else
+            end_line(render, NULL);
         render_map(render, node, level);
     }
 }

@@ -121,6 +121,24 @@ static void wrap_name(struct load *load, struct node *node)
     node->count = 1;
 }
 
+/* A bare text that names no alternative becomes {PLAIN: text} where the table has such a row. */
+static void wrap_plain(struct node *node, struct arena *arena)
+{
+    const struct choice *plain = node->field->choices;
+    while (plain->name && !plain->plain) plain++;
+    if (!plain->name || choice_find(node->field->choices, node->text)) return;
+    struct node *value = ARENA_NEW(arena, struct node);
+    *value = *node;
+    value->key = plain->name;
+    value->key_mark = node->mark;
+    value->next = NULL;
+    node->kind = NODE_MAP;
+    node->text = NULL;
+    node->quoted = false;
+    node->first = value;
+    node->count = 1;
+}
+
 static void refuse_several(struct load *load, struct node *node, const struct trail *trail)
 {
     const char *names[8] = { NULL };
@@ -141,7 +159,8 @@ static void shape_choice(struct load *load, struct node *node, const struct trai
     if (node->kind == NODE_SCALAR) {
         substitute_environment(load, node);
         if (node->broken) return;
-        wrap_name(load, node);
+        wrap_plain(node, load->arena);
+        if (node->kind == NODE_SCALAR) wrap_name(load, node);
     } else if (node->kind == NODE_LIST) {
         refuse_kind(load, node, node->field, trail);
         return;

@@ -171,6 +171,9 @@ static bool resolve(struct load *load, struct node *node, const struct chain *up
     struct str out = { 0 };
     bool fine = put_all(load, node, &out, &here, refs);
     if (fine) {
+        /* Inside { } and [ ] YAML wants quotes around ${...}: alone they do not make it a text. */
+        bool alone = text_starts(node->text, "${") && strchr(node->text, '}')[1] == '\0';
+        node->quoted = node->quoted && !alone;
         load->substituted += out.len;
         node->text = arena_copy(load->arena, str_text(&out));
         node->resolved = true;

@@ -1,6 +1,7 @@
 /* Questions to the tables: which rows there are, what they accept, which name was meant.
  *
- * Tables may contain themselves (a layer that repeats layers), so every walk remembers where it is. */
+ * Tables may contain themselves (a layer that repeats layers), so every walk remembers where it
+ * is. */
 #include "base/schema_internal.h"
 
 #include <stdlib.h>
@@ -101,6 +102,10 @@ const char *field_range(struct arena *arena, const struct field *field)
     bool low = field->low > -1e300, high = field->high < 1e300 && field->high >= field->low &&
                                            !(field->high == 0 && field->low == 0);
     struct str text = { 0 };
+    if (low && high && !field->low_open) {
+        str_addf(&text, "from %.10g to %.10g", field->low, field->high);
+        low = high = false;
+    }
     if (low) str_addf(&text, "%s %.10g", field->low_open ? "above" : "at least", field->low);
     if (low && high) str_add(&text, " and ");
     if (high) str_addf(&text, "at most %.10g", field->high);
@@ -243,8 +248,12 @@ const char *unknown_key(struct load *load, struct mark mark, const struct field 
         trail ? arena_format(load->arena, "in %s", path) : "at the top level");
     const char **names = field_names(load->arena, fields);
     const char *nearest = text_nearest(key, names);
-    suggest(load, problem, nearest);
-    if (!nearest) suggest_section(load, problem, key);
+    bool extends = !trail && load->file && text_distance(key, "extends") <= 2;
+    if (!nearest && extends)
+        suggest(load, problem, "extends");
+    else
+        suggest(load, problem, nearest);
+    if (!problem->hint) suggest_section(load, problem, key);
     if (names[0]) problem->allowed = names_joined(load->arena, "known here: ", names);
     return nearest;
 }
@@ -258,7 +267,7 @@ const char *unknown_choice(struct load *load, struct mark mark, const struct cho
     const char **names = choice_names(load->arena, choices);
     const char *nearest = text_nearest(name, names);
     suggest(load, problem, nearest);
-    for (const struct choice *c = choices; !nearest && c->name; c++)
+    for (const struct choice *c = choices; !nearest && !problem->hint && c->name; c++)
         if (field_find(c->fields, name))
             problem->hint = arena_format(load->arena, "'%s' is an option: write {%s: {%s: ...}}",
                                          name, c->name, name);

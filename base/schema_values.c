@@ -1,7 +1,7 @@
 /* Effective values as JSON: what a run records, and what the configuration digest is taken over.
  *
- * A value has one spelling whatever was typed: 1e-2 and 0.01, 64KiB and 65536 are the same. Order of
- * keys does not matter (the canonical form sorts), order of list items does. */
+ * A value has one spelling whatever was typed: 1e-2 and 0.01, 64KiB and 65536 are the same. Order
+ * of keys does not matter (the canonical form sorts), order of list items does. */
 #include "base/fs.h"
 #include "base/schema_internal.h"
 

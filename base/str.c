@@ -1,7 +1,7 @@
 /* Growing buffers and the string distance behind every "did you mean". */
 #include "base/str.h"
 
-#include "base/err.h"
+#include "base/arena.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -16,10 +16,7 @@ static void reserve(struct str *str, size_t more)
     size_t size = str->size ? str->size * 2 : 128;
     if (size < need) size = need;
     char *at = realloc(str->at, size);
-    if (!at) {
-        fprintf(stderr, "pawl: out of memory: the system refused %zu bytes\n", size);
-        abort();
-    }
+    if (!at) memory_refused(size);
     str->at = at;
     str->size = size;
 }

@@ -97,7 +97,7 @@ static bool whole(int64_t *value, const char *digits, int64_t factor, const char
     for (; total && shift > 0; shift--)
         if (!times_ten(&total)) return refuse(reason, large);
     for (; total && shift < 0; shift++) {
-        if (total % 10) return refuse(reason, "not a whole number");
+        if (total % 10) return refuse(reason, "it is not whole");
         total /= 10;
     }
     *value = negative ? -total : total;

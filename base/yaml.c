@@ -42,7 +42,7 @@ static const char *refusal(uint32_t point, const char **hint)
     bool control = point >= 0x7F && point < 0xA0;
     bool nothing = point == 0xFEFF || (point & 0xFFFE) == 0xFFFE;
     if (text && !control && !nothing) return NULL;
-    return *hint = "write it as \"\\u0007\" in double quotes", "a control character is not allowed";
+    return *hint = "escape it in double quotes", "a control character is not allowed";
 }
 
 static void refuse_byte(struct reader *reader, const char *at, size_t left)
@@ -104,27 +104,42 @@ static struct mark mark_of(const struct reader *reader, yaml_mark_t start, yaml_
 /* libyaml's words for the mistakes that people make, in ours. */
 static const struct {
     const char *theirs, *ours, *hint;
+    bool at_start; /* point at what was begun, not at where the end was missed */
 } syntax[] = {
-    { "mapping values are not allowed in this context", "a key cannot stand here",
-      "one key per line; quote a text that contains ': '" },
-    { "did not find expected key", "the indentation fits no key above",
-      "align it with the keys it belongs to" },
-    { "could not find expected ':'", "a key without ':'", "write key: value" },
-    { "did not find expected ',' or ']'", "a list in [ ] is not closed",
-      "a ',' or ']' is missing" },
-    { "did not find expected ',' or '}'", "a map in { } is not closed", "a ',' or '}' is missing" },
-    { "did not find expected '-' indicator", "the indentation fits no list item above",
-      "align the '-' of all items" },
-    { "found character that cannot start any token", "a value cannot begin with this character",
-      "quote the text" },
-    { "found unexpected end of stream", "a quoted text is not closed",
-      "the closing quote is missing" },
-    { "block sequence entries are not allowed in this context", "a list item cannot stand here",
-      "begin the list on a line of its own" },
-    { "found unknown escape character", "unknown escape in a quoted text",
-      "double a backslash, or use single quotes" },
-    { "did not find expected <document start>", "text behind the end of the document",
-      "one file holds one document" },
+    { .theirs = "mapping values are not allowed in this context",
+      .ours = "a key cannot stand here",
+      .hint = "one key per line; quote a text that contains ': '" },
+    { .theirs = "did not find expected key",
+      .ours = "the indentation fits no key above",
+      .hint = "align it with the keys it belongs to" },
+    { .theirs = "could not find expected ':'",
+      .ours = "a key without ':'",
+      .hint = "write key: value" },
+    { .theirs = "did not find expected ',' or ']'",
+      .ours = "a list in [ ] is not closed",
+      .hint = "a ',' or ']' is missing" },
+    { .theirs = "did not find expected ',' or '}'",
+      .ours = "a map in { } is not closed",
+      .hint = "a ',' or '}' is missing" },
+    { .theirs = "did not find expected '-' indicator",
+      .ours = "the indentation fits no list item above",
+      .hint = "align the '-' of all items" },
+    { .theirs = "found character that cannot start any token",
+      .ours = "a value cannot begin with this character",
+      .hint = "quote the text" },
+    { .theirs = "found unexpected end of stream",
+      .ours = "a quoted text is not closed",
+      .hint = "the closing quote is missing",
+      .at_start = true },
+    { .theirs = "block sequence entries are not allowed in this context",
+      .ours = "a list item cannot stand here",
+      .hint = "begin the list on a line of its own" },
+    { .theirs = "found unknown escape character",
+      .ours = "unknown escape in a quoted text",
+      .hint = "double a backslash, or use single quotes" },
+    { .theirs = "did not find expected <document start>",
+      .ours = "text behind the end of the document",
+      .hint = "one file holds one document" },
 };
 
 static void syntax_problem(struct reader *reader)
@@ -134,7 +149,12 @@ static void syntax_problem(struct reader *reader)
     struct mark mark = mark_of(reader, parser->problem_mark, parser->problem_mark);
     for (size_t i = 0; i < sizeof syntax / sizeof *syntax; i++) {
         if (!parser->problem || strcmp(parser->problem, syntax[i].theirs) != 0) continue;
-        problem_add(reader->problems, mark, "%s", syntax[i].ours)->hint = syntax[i].hint;
+        if (syntax[i].at_start) mark = mark_of(reader, parser->context_mark, parser->context_mark);
+        bool flow = strstr(syntax[i].ours, "is not closed") && !syntax[i].at_start;
+        const char *dollar = flow ? strstr(mark.source, "${") : NULL;
+        bool substitution = dollar && dollar < mark.source + strcspn(mark.source, "\r\n");
+        problem_add(reader->problems, mark, "%s", syntax[i].ours)->hint =
+            substitution ? "inside { } and [ ], quote \"${...}\"" : syntax[i].hint;
         return;
     }
     problem_add(reader->problems, mark, "not YAML: %s",

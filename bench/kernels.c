@@ -4,8 +4,8 @@
  *     bench_kernels [--threads N] [--isa plain|avx2|avx512] [--dtype f32|bf16] [--repeats N]
  *                   [--filter TEXT] [--clock wall|cpu]
  *
- * Columns: op, case, dtype, milliseconds (median, least), GFLOP/s, GB/s counted as inputs read once and
- * outputs written once, the algorithm. */
+ * Columns: op, case, dtype, milliseconds (median, least), GFLOP/s, GB/s counted as inputs read once
+ * and outputs written once, the algorithm. */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "kernels/cpu/cpu.h"

@@ -14,3 +14,11 @@ if(PAWL_SANITIZE)
                                               -fno-omit-frame-pointer)
   target_link_options(pawl_flags INTERFACE -fsanitize=${PAWL_SANITIZE})
 endif()
+
+# What this binary is: version and commit, for manifests.
+execute_process(COMMAND git -C ${CMAKE_SOURCE_DIR} describe --always --dirty --abbrev=12
+                OUTPUT_VARIABLE PAWL_COMMIT OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT PAWL_COMMIT)
+  set(PAWL_COMMIT "unknown")
+endif()
+set(PAWL_BUILD "${PROJECT_VERSION} ${PAWL_COMMIT} ${CMAKE_C_COMPILER_ID} ${CMAKE_C_COMPILER_VERSION}")

@@ -1,7 +1,9 @@
 /* Loader: batches of raw rows in an order that is a pure function of (seed, epoch, index).
  *
  * Prefetch threads fill a ring of buffers with pread; the position is two integers, so resuming is
- * O(1) and the order does not depend on threads or ranks. All memory is taken at open. */
+ * O(1) and the order does not depend on threads or ranks. All memory is taken at open: depth + 1
+ * batches, and the targets of the whole split when they are at most 64 MiB. Padding has ordinal
+ * 0. */
 #ifndef PAWL_DATASET_LOADER_H
 #define PAWL_DATASET_LOADER_H
 
@@ -28,7 +30,8 @@ struct batch {
 struct loader; /* opaque */
 
 /* Opens at (epoch 0, index 0). `*loader` is closed by loader_close, which accepts NULL. The dataset
- * must outlive it. USAGE when the split is missing or smaller than one batch (with pad_last: empty). */
+ * must outlive it. USAGE when the split is missing or smaller than one batch (with pad_last:
+ * empty). */
 enum code loader_open(struct loader **loader, const struct dataset *dataset,
                       const struct loader_opts *opts, struct err *err);
 void loader_close(struct loader *loader);
@@ -39,8 +42,9 @@ uint64_t loader_batches(const struct loader *loader);
 /* Goes to a position; what was prefetched is dropped. */
 void loader_seek(struct loader *loader, uint64_t epoch, uint64_t index);
 
-/* The next batch, across epoch ends without pause. Valid until the next call. DAMAGED or IO from the
- * prefetch threads come out here, with file, row and column. */
+/* The next batch, across epoch ends without pause. Valid until the next call. DAMAGED or IO from
+ * the prefetch threads come out here, in the order of batches, with file, block and rows; the same
+ * one comes out again until loader_seek. */
 enum code loader_next(struct loader *loader, struct batch *batch, struct err *err);
 
 #endif

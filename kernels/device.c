@@ -31,6 +31,10 @@ enum code device_open(struct device *device, const char *name, int threads, stru
         if (strcmp(devices[i].name, name) == 0) return devices[i].open(device, threads, err);
         names[i] = devices[i].name;
     }
+    if (strcmp(name, "cuda") == 0) {
+        err_set(err, USAGE, "cannot use device 'cuda': this build has no CUDA module");
+        return err_hint(err, "Say --device cpu, or auto for the best that there is.");
+    }
     err_set(err, USAGE, "unknown device '%s'", name);
     const char *nearest = text_nearest(name, names);
     struct str known = { 0 };

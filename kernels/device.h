@@ -1,8 +1,8 @@
 /* Devices: memory, and one way to run each op.
  *
  * `ref` is the law: plain loops in f64 with inputs and outputs rounded to the dtype, and the
- * magnitude sum of every output on request. `cpu` is fast (oneDNN, OpenMP, own vector code chosen at
- * run time). `cuda` is a module of its own.
+ * magnitude sum of every output on request. `cpu` is fast (oneDNN, OpenMP, own vector code chosen
+ * at run time). `cuda` is a module of its own.
  *
  * An op's life: layout (which opaque layouts are wanted) -> prepare (shapes known: choose the
  * algorithm, build primitives, state the workspace) -> run (no allocation) -> release. */
@@ -34,11 +34,13 @@ struct op_call {
     void *workspace; /* bound by the program; at least workspace_bytes, 128-byte aligned */
 };
 
+/* Whether optional input i was given. */
 static inline bool call_has_in(const struct op_call *call, int i)
 {
     return i < call->ins && call->in[i].shape.rank >= 0;
 }
 
+/* Whether optional output i is wanted. */
 static inline bool call_has_out(const struct op_call *call, int i)
 {
     return i < call->outs && call->out[i].shape.rank >= 0;

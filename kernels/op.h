@@ -1,9 +1,9 @@
 /* The op table: what every operation is, on every device.
  *
  * One row of `ops` says all that the rest of pawl needs to know about an op: arity, shape rule,
- * gradient, memory behaviour, cost, dtypes and tolerance. Names, dispatch, tests, benches, `plan` and
- * the docs loop over it. To add an op: one name in OPS, one row in op.c, one file in ref/ and one in
- * each device folder.
+ * gradient, memory behaviour, cost, dtypes and tolerance. Names, dispatch, tests, benches, `plan`
+ * and the docs loop over it. To add an op: one name in OPS, one row in op.c, one file in ref/ and
+ * one in each device folder.
  *
  * Gradients are data, not code: a row lists the nodes to emit, each with its inputs named relative
  * to the forward node. What is saved for backward follows from that list. */
@@ -168,7 +168,7 @@ union op_attr {
         enum dtype to; /* quantize: I8, symmetric per tensor */
     } quantize;
     struct {
-        const struct segments *segments;
+        const struct segments *segments; /* NULL: the whole arena as one, without decay */
         float momentum, beta1, beta2, eps, weight_decay;
         bool nesterov;
         float decay; /* EMA: ema = decay * ema + (1 - decay) * value */

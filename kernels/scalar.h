@@ -1,4 +1,5 @@
-/* Scalar rules that every device must share bit for bit: which random draw belongs to which element.
+/* Scalar rules that every device must share bit for bit: which random draw belongs to which
+ * element.
  *
  * A draw is Philox 4x32-10 with
  *     key          = rng_mix(rng_mix(seed, path), step)

@@ -1,4 +1,5 @@
-/* Shape rules of matrix products, of ops that move data, and of losses, optimizers and quantising. */
+/* Shape rules of matrix products, of ops that move data, and of losses, optimizers and
+ * quantising. */
 #include "kernels/shape.h"
 
 SHAPE_RULE(infer_linear)

@@ -31,6 +31,7 @@ enum dtype {
 
 #define DTYPE_BIT(dtype) (1u << (dtype))
 
+/* Name ("bf16"), bytes of one value, unit roundoff (0 for integers). */
 const char *dtype_name(enum dtype dtype);
 size_t dtype_size(enum dtype dtype);
 double dtype_roundoff(enum dtype dtype);

@@ -19,7 +19,8 @@ struct window {
  * `out` is 0 where the window does not fit. */
 struct window conv_window(const union op_attr *attr, const struct shape *x, const struct shape *w);
 
-/* From the shape of the input (or its gradient) [N, H, W, C]; a stride of 0 is the window's size. */
+/* From the shape of the input (or its gradient) [N, H, W, C]; a stride of 0 is the window's
+ * size. */
 struct window pool_window(const union op_attr *attr, const struct shape *x);
 
 /* The pool inside BN_ACT_POOL: side and stride norm.pool, no padding; 0 counts as 1. */
@@ -42,6 +43,7 @@ static inline int64_t window_position(const struct window *window, int axis, int
     return at < window->out[axis] ? at : -1;
 }
 
+/* Whether a place lies in the input and not in the padding. */
 static inline bool window_inside(const struct window *window, int64_t row, int64_t column)
 {
     return row >= 0 && row < window->in[0] && column >= 0 && column < window->in[1];

@@ -1,7 +1,7 @@
 /* Building a graph from model.json: input, normalisation, augmentation, layers, loss.
  *
- * The description is checked here as a foreign document: it may come from a registry written by another
- * version. Positions in the YAML file are only for messages. */
+ * The description is checked here as a foreign document: it may come from a registry written by
+ * another version. Positions in the YAML file are only for messages. */
 #include "model/build.h"
 
 #include "base/rng.h"
@@ -194,6 +194,8 @@ static enum code build_loss(struct builder *builder, const json_t *loss, const s
     if (row == rows)
         return err_set(err, DAMAGED, "cannot build the model: unknown loss '%s'",
                        kind ? kind : "?");
+    if (losses[row].classification != io->classification)
+        return err_set(err, DAMAGED, "cannot build the model: loss '%s' is not for its task", kind);
     const json_t *options = json_object_get(loss, kind);
     int64_t batch = builder->opts->batch;
     struct shape labels = SHAPE(batch), targets = SHAPE(batch, io->outputs);
@@ -238,9 +240,9 @@ enum code model_build(struct graph *graph, const json_t *model, const struct bui
                 "[batch, %lld]",
                 shape_text(got, text), (long long)io.outputs);
         err_hint(err, "End the layers with dense: {units: %lld}.", (long long)io.outputs);
-        if (opts->layers)
-            err_at(err, opts->layers->mark.file, opts->layers->mark.line,
-                   opts->layers->mark.column);
+        const struct node *last = opts->layers ? opts->layers->first : NULL;
+        while (last && last->next) last = last->next;
+        if (last) err_at(err, last->mark.file, last->mark.line, last->mark.column);
         return CONFIG;
     }
     graph->output = value;

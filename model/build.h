@@ -1,8 +1,9 @@
 /* From a model description to a graph.
  *
- * model.json (`model/1`) says all that is needed to build a model: input, normalisation, layers with
- * every option, classes, loss. Training, evaluation and deployment build from it alone, by this one
- * way. model_describe makes it from the experiment's `model` section and facts of the dataset. */
+ * model.json (`model/1`) says all that is needed to build a model: input, normalisation, layers
+ * with every option, classes, loss. Training, evaluation and deployment build from it alone, by
+ * this one way. model_describe makes it from the experiment's `model` section and facts of the
+ * dataset. */
 #ifndef PAWL_MODEL_BUILD_H
 #define PAWL_MODEL_BUILD_H
 
@@ -44,8 +45,8 @@ struct build_opts {
     const struct node *layers; /* the YAML list that the layers came from, for positions; or NULL */
 };
 
-/* Builds the forward graph (and the loss). Fails with CONFIG (a mismatch: layer, both shapes, line) or
- * DAMAGED (model.json itself is malformed). */
+/* Builds the forward graph (and the loss). Fails with CONFIG (a mismatch: layer, both shapes, line)
+ * or DAMAGED (model.json itself is malformed). */
 enum code model_build(struct graph *graph, const json_t *model, const struct build_opts *opts,
                       struct err *err);
 

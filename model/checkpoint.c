@@ -144,7 +144,7 @@ static enum code write_parts(struct arena *arena, const char *dir,
     TRY(write_document(arena, dir, "model.json", contents->model, files, err));
     TRY(write_document(arena, dir, "profile.json", contents->profile, files, err));
     TRY(write_document(arena, dir, "trainer.json", contents->trainer, files, err));
-    return json_publish(manifest, path_join(arena, dir, "manifest.json"), err);
+    return json_publish_sealed(manifest, path_join(arena, dir, "manifest.json"), err);
 }
 
 static uint64_t directory_bytes(struct arena *arena, const char *dir)
@@ -183,7 +183,11 @@ enum code checkpoint_save(const char *dir, const struct checkpoint_contents *con
     if (bytes) *bytes = directory_bytes(&arena, temporary);
     code = fs_publish_dir(temporary, dir, err);
 out:
-    if (code) fs_remove_tree(temporary, NULL);
+    if (code) {
+        /* in place, but perhaps not for good: as if it had never been */
+        if (code != CONFLICT && fs_exists(dir)) fs_replace(dir, temporary, NULL);
+        fs_remove_tree(temporary, NULL);
+    }
     if (digest) *digest = identity;
     json_decref(manifest);
     arena_release(&arena);

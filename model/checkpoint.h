@@ -1,10 +1,10 @@
 /* Checkpoints: complete training states as directories, published atomically.
  *
- * CHECKPOINT/ holds state.h5 (named tensors in groups), model.json (enough to build the model without
- * the experiment), profile.json (the training data's profile), trainer.json (opaque here) and
- * manifest.json (digests of all of these, of each tensor, and of the model). The directory is renamed
- * into place last; a reader checks every digest before it uses a byte. This file stores named
- * tensors and does not interpret optimizer slots. */
+ * CHECKPOINT/ holds state.h5 (named tensors in groups), model.json (enough to build the model
+ * without the experiment), profile.json (the training data's profile), trainer.json (opaque here)
+ * and manifest.json (digests of all of these, of each tensor, and of the model). The directory is
+ * renamed into place last; a reader checks every digest before it uses a byte. This file stores
+ * named tensors and does not interpret optimizer slots. */
 #ifndef PAWL_MODEL_CHECKPOINT_H
 #define PAWL_MODEL_CHECKPOINT_H
 
@@ -38,9 +38,9 @@ struct checkpoint_contents {
     enum weights_variant variant; /* which weights are *the* model: EMA where the run kept one */
 };
 
-/* The model digest: SHA-256 of canonical JSON {model, variant, tensors}, where `model` is the digest
- * of model.json's canonical form and each tensor is [name, dtype, shape, SHA-256 of its bytes],
- * sorted by name. The only definition; checkpoint, report and version all carry it. */
+/* The model digest: SHA-256 of canonical JSON {model, variant, tensors}, where `model` is the
+ * digest of model.json's canonical form and each tensor is [name, dtype, shape, SHA-256 of its
+ * bytes], sorted by name. The only definition; checkpoint, report and version all carry it. */
 struct digest model_digest(const json_t *model, enum weights_variant variant,
                            const struct named_tensor *tensors, size_t count);
 
@@ -64,7 +64,8 @@ enum code checkpoint_open(struct checkpoint *checkpoint, const char *dir, struct
 void checkpoint_close(struct checkpoint *checkpoint);
 const struct tensor_group *checkpoint_group(const struct checkpoint *checkpoint, const char *name);
 
-/* The bytes that checkpoint_save will write for tensors of these shapes, without small documents. */
+/* The bytes that checkpoint_save will write for tensors of these shapes, without small
+ * documents. */
 uint64_t checkpoint_tensor_bytes(const struct checkpoint_contents *contents);
 
 #endif

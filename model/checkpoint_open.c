@@ -58,7 +58,9 @@ static enum code describe(struct named_tensor *tensor, const json_t *entry, cons
         tensor->shape.dim[d] = dim;
     }
     size_t bytes;
-    return shape_bytes(&bytes, &tensor->shape, tensor->dtype, err);
+    if (!shape_bytes(&bytes, &tensor->shape, tensor->dtype, NULL)) return OK;
+    return err_set(err, DAMAGED, "cannot use checkpoint '%s': tensor '%s' is too large", dir,
+                   tensor->name);
 }
 
 static size_t tensor_room(const struct named_tensor *tensor)
@@ -79,11 +81,14 @@ static struct tensor_group *group_for(struct checkpoint *checkpoint, const char 
     return group;
 }
 
-/* Groups and descriptions from the manifest; bytes needed for all tensors. */
+/* Groups and descriptions from the manifest; bytes needed for all tensors, which state.h5 must
+ * hold. */
 static enum code list_tensors(struct checkpoint *checkpoint, const json_t *tensors, size_t *room,
                               const char *dir, struct err *err)
 {
-    size_t total = json_object_size(tensors);
+    struct stat info;
+    TRY(fs_stat(path_join(&checkpoint->arena, dir, "state.h5"), &info, err));
+    size_t left = (size_t)info.st_size, total = json_object_size(tensors);
     checkpoint->groups = ARENA_ARRAY(&checkpoint->arena, total, struct tensor_group);
     struct named_tensor **lists = ARENA_ARRAY(&checkpoint->arena, total, struct named_tensor *);
     const char *path;
@@ -103,6 +108,12 @@ static enum code list_tensors(struct checkpoint *checkpoint, const json_t *tenso
         struct named_tensor *tensor = &lists[g][group->count++];
         tensor->name = arena_copy(&checkpoint->arena, slash + 1);
         TRY(describe(tensor, entry, dir, err));
+        size_t bytes = (size_t)shape_count(&tensor->shape) * dtype_size(tensor->dtype);
+        if (bytes > left)
+            return err_set(err, DAMAGED,
+                           "cannot use checkpoint '%s': state.h5 cannot hold tensor '%s'", dir,
+                           path);
+        left -= bytes;
         *room += tensor_room(tensor);
     }
     return OK;
@@ -126,6 +137,9 @@ static enum code read_tensors(struct checkpoint *checkpoint, const char *dir, st
         }
     }
     h5_close(&h5);
+    if (code == NOT_FOUND) /* the manifest promised it */
+        return err_set(err, DAMAGED, "cannot use checkpoint '%s': a tensor is missing in state.h5",
+                       dir);
     return code;
 }
 
@@ -134,6 +148,9 @@ static enum code check_identity(struct checkpoint *checkpoint, const char *dir, 
     const char *variant;
     TRY(json_get_text(&variant, checkpoint->manifest, "variant", dir, err));
     checkpoint->variant = strcmp(variant, "ema") == 0 ? WEIGHTS_EMA : WEIGHTS_RAW;
+    if (checkpoint->variant == WEIGHTS_RAW && strcmp(variant, "raw") != 0)
+        return err_set(err, DAMAGED, "cannot use checkpoint '%s': unknown variant '%s'", dir,
+                       variant);
     TRY(json_get_digest(&checkpoint->model_digest, checkpoint->manifest, "model_digest", dir, err));
 
     bool ema = checkpoint->variant == WEIGHTS_EMA;
@@ -155,8 +172,11 @@ static enum code check_identity(struct checkpoint *checkpoint, const char *dir, 
 static enum code open_parts(struct checkpoint *checkpoint, const char *dir, struct err *err)
 {
     struct arena *arena = &checkpoint->arena;
-    TRY(json_read(&checkpoint->manifest, path_join(arena, dir, "manifest.json"), DOCUMENT_LIMIT,
-                  "checkpoint/1", err));
+    enum code code = json_read_sealed(&checkpoint->manifest, path_join(arena, dir, "manifest.json"),
+                                      DOCUMENT_LIMIT, "checkpoint/1", err);
+    if (code == NOT_FOUND && fs_is_dir(dir))
+        return err_set(err, DAMAGED, "cannot use checkpoint '%s': manifest.json is missing", dir);
+    if (code) return code;
     TRY(check_files(checkpoint, dir, err));
     TRY(read_document(&checkpoint->model, checkpoint, dir, "model.json", err));
     TRY(read_document(&checkpoint->profile, checkpoint, dir, "profile.json", err));

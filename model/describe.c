@@ -127,7 +127,7 @@ const struct field model_fields[] = {
       .help = "A known architecture, written out as layers.",
       .example = "resnet18" },
     { .key = "init",
-      .type = FIELD_TEXT,
+      .type = FIELD_REF,
       .since = "0.1",
       .help = "Warm start: a run, checkpoint or version whose weights are taken where name and "
               "shape agree.",
@@ -177,10 +177,25 @@ static json_t *describe_normalize(const struct model_facts *facts)
     return json_pack("{s:o,s:o}", "scale", scale, "shift", shift);
 }
 
+/* Cross-entropy is for classes, the other losses for numbers. */
+static enum code check_loss(const struct node *section, const struct model_facts *facts,
+                            struct err *err)
+{
+    const struct node *loss = node_at(section, "loss");
+    const char *name = node_choice(loss, NULL);
+    if ((strcmp(name, "cross_entropy") == 0) == facts->classification) return OK;
+    const struct node *at = loss->is_default ? section : loss;
+    err_set(err, CONFIG, "cannot train with loss '%s': the data's targets are %s", name,
+            facts->classification ? "classes" : "numbers");
+    err_hint(err, facts->classification ? "Say `loss: cross_entropy`." : "Say `loss: mse`.");
+    return err_at(err, at->mark.file, at->mark.line, at->mark.column);
+}
+
 enum code model_describe(json_t **model, const struct node *section,
                          const struct model_facts *facts, struct err *err)
 {
     json_t *layers;
+    TRY(check_loss(section, facts, err));
     TRY(describe_layers(&layers, section, facts, err));
     json_t *shape = json_array();
     for (int d = 0; d < facts->input.rank; d++)

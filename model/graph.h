@@ -1,8 +1,9 @@
 /* Graphs: plain arrays of nodes and values, joined by indices.
  *
  * A value is a tensor with a role; a node is an op with attributes, values in and values out. Nodes
- * stand in an order in which they can run. Passes (model/pass_*.c, one function each) rewrite a graph;
- * their order is fixed in program.c. All memory is the arena's; a graph is never freed by parts. */
+ * stand in an order in which they can run. Passes (model/pass_*.c, one function each) rewrite a
+ * graph; their order is fixed in program.c. All memory is the arena's; a graph is never freed by
+ * parts. */
 #ifndef PAWL_MODEL_GRAPH_H
 #define PAWL_MODEL_GRAPH_H
 

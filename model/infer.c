@@ -1,7 +1,7 @@
 /* Inference in tiles: one program per thread over shared weights.
  *
- * The bits of a row depend on its tile alone: every worker runs the same program, made for one thread,
- * on tiles that begin at multiples of the tile size. */
+ * The bits of a row depend on its tile alone: every worker runs the same program, made for one
+ * thread, on tiles that begin at multiples of the tile size. */
 #include "model/infer.h"
 
 #include "model/build.h"

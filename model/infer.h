@@ -1,9 +1,10 @@
-/* The one way to run a model forward: evaluation, prediction, deploy probes and latency all come here.
+/* The one way to run a model forward: evaluation, prediction, deploy probes and latency all come
+ * here.
  *
  * A model is model.json and named weights, from a checkpoint or from a bundle (model.json +
- * model.safetensors). Rows are computed in fixed tiles aligned to the row index (64 on CPUs), the last
- * one padded; one thread computes a tile with primitives made for one thread, so that outputs are the
- * same bits for any batch size and any number of threads. */
+ * model.safetensors). Rows are computed in fixed tiles aligned to the row index (64 on CPUs), the
+ * last one padded; one thread computes a tile with primitives made for one thread, so that outputs
+ * are the same bits for any batch size and any number of threads. */
 #ifndef PAWL_MODEL_INFER_H
 #define PAWL_MODEL_INFER_H
 
@@ -27,6 +28,9 @@ struct weights {
 /* Loads a checkpoint directory, or a bundle directory with model.json and model.safetensors.
  * `raw`: the raw weights even where the run kept an EMA. NOT_FOUND, DAMAGED, IO. */
 enum code weights_load(struct weights *weights, const char *dir, bool raw, struct err *err);
+/* The same from files by path (a content store keeps them apart); `profile` may be NULL. */
+enum code weights_load_files(struct weights *weights, const char *model, const char *safetensors,
+                             const char *profile, struct err *err);
 void weights_release(struct weights *weights);
 
 struct infer_opts {
@@ -49,8 +53,8 @@ enum code model_io_read(struct model_io *io, const json_t *model, struct err *er
 
 struct infer; /* opaque: one compiled program per thread */
 
-/* Compiles the model for inference. The weights are copied; `*infer` is closed by infer_close, which
- * accepts NULL. */
+/* Compiles the model for inference. The weights are copied; `*infer` is closed by infer_close,
+ * which accepts NULL. */
 enum code infer_open(struct infer **infer, const struct weights *weights,
                      const struct infer_opts *opts, struct err *err);
 void infer_close(struct infer *infer);

@@ -28,31 +28,28 @@ static int64_t aligned(int64_t count)
     return (count + SEGMENT_ALIGN - 1) / SEGMENT_ALIGN * SEGMENT_ALIGN;
 }
 
+static void add_segment(struct segments *segments, const struct parameter *item, int64_t *offset)
+{
+    int64_t count = shape_count(&item->shape);
+    struct segment *at = (struct segment *)(uintptr_t)segments->at; /* made by lay_out below */
+    *offset = segments->size;
+    at[segments->count++] = (struct segment){
+        .offset = *offset, .count = count, .decay = item->decay, .rate = 1, .name = item->name
+    };
+    segments->size += aligned(count);
+}
+
 /* Gradients complete from the last parameter to the first, so segments stand in that order. */
 static void lay_out(struct params *params)
 {
-    struct segment *at = ARENA_ARRAY(&params->arena, params->count, struct segment);
-    int64_t trained = 0, states = 0, segments = 0;
-    for (int i = params->count - 1; i >= 0; i--) {
-        const struct parameter *item = &params->items[i];
-        int64_t count = shape_count(&item->shape);
-        if (item->state) {
-            params->offset[i] = states;
-            states += aligned(count);
-            continue;
-        }
-        params->offset[i] = trained;
-        at[segments++] = (struct segment){
-            .offset = trained, .count = count, .decay = item->decay, .rate = 1, .name = item->name
-        };
-        trained += aligned(count);
-    }
-    params->segments = (struct segments){ .at = at, .count = segments, .size = trained };
-    params->state_size = states;
+    params->segments.at = ARENA_ARRAY(&params->arena, params->count, struct segment);
+    params->states.at = ARENA_ARRAY(&params->arena, params->count, struct segment);
+    for (int i = params->count - 1; i >= 0; i--)
+        add_segment(params->items[i].state ? &params->states : &params->segments, &params->items[i],
+                    &params->offset[i]);
 }
 
-enum code params_open(struct params *params, const struct graph *graph, struct device *device,
-                      uint32_t arenas, struct err *err)
+void params_lay_out(struct params *params, const struct graph *graph, struct device *device)
 {
     memset(params, 0, sizeof *params);
     params->device = device;
@@ -64,6 +61,12 @@ enum code params_open(struct params *params, const struct graph *graph, struct d
         params->items[i].name = arena_copy(&params->arena, graph->parameters[i].name);
     }
     lay_out(params);
+}
+
+enum code params_open(struct params *params, const struct graph *graph, struct device *device,
+                      uint32_t arenas, struct err *err)
+{
+    params_lay_out(params, graph, device);
     arenas |= 1u << ARENA_VALUE | 1u << ARENA_STATE;
     for (int a = 0; a < ARENA_COUNT; a++) {
         if (!(arenas >> a & 1)) continue;
@@ -89,7 +92,7 @@ void params_close(struct params *params)
 
 int64_t params_size(const struct params *params, enum params_arena arena)
 {
-    return holds_states(arena) ? params->state_size : params->segments.size;
+    return holds_states(arena) ? params->states.size : params->segments.size;
 }
 
 int64_t params_trained(const struct params *params)

@@ -1,8 +1,9 @@
 /* Parameters: the arenas for values, running statistics, gradients, EMA and optimizer slots.
  *
- * Training, validation and EMA programs share one `params` in canonical layouts. All arenas of trained
- * parameters have the same segment table: 128-byte aligned segments in the order in which backward
- * completes their gradients, padded at the end. Everything is f32 on the device's memory. */
+ * Training, validation and EMA programs share one `params` in canonical layouts. All arenas of
+ * trained parameters have the same segment table: 128-byte aligned segments in the order in which
+ * backward completes their gradients, padded at the end. Everything is f32 on the device's
+ * memory. */
 #ifndef PAWL_MODEL_PARAMS_H
 #define PAWL_MODEL_PARAMS_H
 
@@ -26,9 +27,9 @@ struct params {
     struct device *device;
     struct parameter *items; /* as in the graph, in its order */
     int count;
-    int64_t *offset; /* elements, in the value arenas or (states) in the state arenas */
-    struct segments segments;
-    int64_t state_size;
+    int64_t *offset;            /* elements, in the value arenas or (states) in the state arenas */
+    struct segments segments;   /* of the arenas of trained parameters */
+    struct segments states;     /* of the arenas of running statistics */
     float *memory[ARENA_COUNT]; /* NULL: not asked for */
 };
 
@@ -38,14 +39,17 @@ enum code params_open(struct params *params, const struct graph *graph, struct d
                       uint32_t arenas, struct err *err);
 void params_close(struct params *params);
 
+/* The same table without any memory, for planning. */
+void params_lay_out(struct params *params, const struct graph *graph, struct device *device);
+
 /* First values: a pure function of (seed, parameter name, element). EMA begins as a copy. */
 enum code params_init(struct params *params, uint64_t seed, struct err *err);
 
 /* The memory of item `index` in an arena. */
 float *params_at(const struct params *params, enum params_arena arena, int index);
 
-/* The tensors of an arena by name (host pointers into it on a CPU device; copied into `scratch` memory
- * otherwise, which must hold the arena). Trained or states, as the arena says. */
+/* The tensors of an arena by name (host pointers into it on a CPU device; copied into `scratch`
+ * memory otherwise, which must hold the arena). Trained or states, as the arena says. */
 size_t params_tensors(const struct params *params, enum params_arena arena, struct arena *names,
                       struct named_tensor **tensors);
 

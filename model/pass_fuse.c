@@ -1,9 +1,9 @@
 /* Fusion: fewer passes over memory.
  *
- * Two patterns. An activation joins the linear or conv2d before it. batch_norm, activation and max_pool
- * join into bn_act_pool, and their backward nodes into bn_act_pool_bwd, which finds the mask again
- * from x. A pattern is joined only where nobody else reads what disappears and the device supports the
- * result; the reference of a fused op is the composition of its parts. */
+ * Two patterns. An activation joins the linear or conv2d before it. batch_norm, activation and
+ * max_pool join into bn_act_pool, and their backward nodes into bn_act_pool_bwd, which finds the
+ * mask again from x. A pattern is joined only where nobody else reads what disappears and the
+ * device supports the result; the reference of a fused op is the composition of its parts. */
 #include "model/passes.h"
 
 #include <string.h>

@@ -33,7 +33,8 @@ static int in_layout(struct graph *graph, int value, uint32_t layout, uint64_t b
     return made;
 }
 
-/* An output that must stay canonical (params, what the caller reads) is reordered behind the node. */
+/* An output that must stay canonical (params, what the caller reads) is reordered behind the
+ * node. */
 static void out_layout(struct graph *graph, int n, int i, uint32_t layout, uint64_t bytes)
 {
     int value = graph->nodes[n].out[i];

@@ -1,8 +1,9 @@
-/* Precision: activations and matrix operands in the compute type, everything that must stay wide in f32.
+/* Precision: activations and matrix operands in the compute type, everything that must stay wide in
+ * f32.
  *
- * Wide are parameters, running and batch statistics, losses, and parameter gradients. What an op makes
- * of narrow inputs is asked of its shape rule, so that this file knows no op by name but the border
- * cases: the first node, the matrix products and the losses. */
+ * Wide are parameters, running and batch statistics, losses, and parameter gradients. What an op
+ * makes of narrow inputs is asked of its shape rule, so that this file knows no op by name but the
+ * border cases: the first node, the matrix products and the losses. */
 #include "model/passes.h"
 
 #include <stdio.h>
@@ -30,8 +31,10 @@ static int in_dtype(struct precision *p, int value, enum dtype dtype, int *n)
     REQUIRE(made < p->room);
     struct op_node cast = { .op = OP_CAST, .in = { value }, .ins = 1, .out = { made }, .outs = 1 };
     cast.attr.cast.to = dtype;
-    if (*n < graph->node_count) cast.layer = graph->nodes[*n].layer;
-    else cast.layer = "output";
+    if (*n < graph->node_count)
+        cast.layer = graph->nodes[*n].layer;
+    else
+        cast.layer = "output";
     graph_insert(graph, *n, &cast);
     ++*n;
     return made;
@@ -110,7 +113,8 @@ enum code pass_precision(struct graph *graph, const struct device *device, enum 
         return USAGE;
     }
     /* each node adds at most one cast per input */
-    struct precision p = { .graph = graph, .dtype = dtype,
+    struct precision p = { .graph = graph,
+                           .dtype = dtype,
                            .room = graph->value_count + graph->node_count * OP_INS + 1 };
     p.wide = ARENA_ARRAY(graph->arena, p.room, bool);
     for (int n = 0; n < graph->node_count; n++) {
@@ -122,8 +126,10 @@ enum code pass_precision(struct graph *graph, const struct device *device, enum 
             p.wide[graph->nodes[n].out[0]] = p.wide[graph->nodes[n].out[1]] = true;
             continue;
         }
-        if (op == OP_NORMALIZE) graph->nodes[n].attr.cast.to = dtype;
-        else narrow_inputs(&p, &n);
+        if (op == OP_NORMALIZE)
+            graph->nodes[n].attr.cast.to = dtype;
+        else
+            narrow_inputs(&p, &n);
         struct op_node node = graph->nodes[n];
         TRY(type_outputs(&p, &node, err));
     }

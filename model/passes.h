@@ -1,5 +1,6 @@
 /* The passes, each one file and one function `graph -> graph`. Their order is fixed in program.c:
- * backward, precision, fuse, layout, prepare, memory plan, bind (build comes before, in build.h). */
+ * backward, precision, fuse, layout, prepare, memory plan, bind (build comes before, in
+ * build.h). */
 #ifndef PAWL_MODEL_PASSES_H
 #define PAWL_MODEL_PASSES_H
 
@@ -13,9 +14,9 @@
  * The graph must have a loss. */
 enum code pass_backward(struct graph *graph, bool accumulate, int *input_gradient, struct err *err);
 
-/* Computes in `dtype` (F32: nothing to do) where the device does so: activations and matrix operands
- * become `dtype` with casts at the borders; parameters, statistics, losses and parameter gradients
- * stay f32. */
+/* Computes in `dtype` (F32: nothing to do) where the device does so: activations and matrix
+ * operands become `dtype` with casts at the borders; parameters, statistics, losses and parameter
+ * gradients stay f32. */
 enum code pass_precision(struct graph *graph, const struct device *device, enum dtype dtype,
                          struct err *err);
 
@@ -25,8 +26,8 @@ enum code pass_fuse(struct graph *graph, const struct device *device, struct err
 
 struct params;
 
-/* Folds batch_norm_infer into the convolution or linear before it: new weights and bias, computed in
- * f64 from those in `params`, become constants of this inference graph. */
+/* Folds batch_norm_infer into the convolution or linear before it: new weights and bias, computed
+ * in f64 from those in `params`, become constants of this inference graph. */
 enum code pass_fold(struct graph *graph, const struct params *params, struct err *err);
 
 /* Drops optional outputs that nobody reads (the index of a max_pool without a backward pass). */

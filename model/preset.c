@@ -1,7 +1,7 @@
 /* Presets: known architectures written out as layers, so that a stored model never needs this file.
  *
- * resnet18: He, Zhang, Ren, Sun, "Deep residual learning" (2016), table 1; with `stem: small` the 3x3
- * first convolution without pooling that is customary for 32-pixel images. */
+ * resnet18: He, Zhang, Ren, Sun, "Deep residual learning" (2016), table 1; with `stem: small` the
+ * 3x3 first convolution without pooling that is customary for 32-pixel images. */
 #include "model/layer.h"
 
 #include <string.h>

@@ -1,8 +1,8 @@
 /* A program: a graph compiled for one device, ready to run again and again.
  *
- * Compiling runs the passes in their order: precision -> fuse -> layout -> prepare -> memory -> bind.
- * What the trainer wants in a step (norm, clip, optimizer) is appended to the graph before, so a whole
- * step is one program. Running takes no memory. */
+ * Compiling runs the passes in their order: precision -> fuse -> layout -> prepare -> memory ->
+ * bind. What the trainer wants in a step (norm, clip, optimizer) is appended to the graph before,
+ * so a whole step is one program. Running takes no memory. */
 #ifndef PAWL_MODEL_PROGRAM_H
 #define PAWL_MODEL_PROGRAM_H
 
@@ -11,7 +11,7 @@
 
 struct program_opts {
     enum dtype dtype; /* compute type; DTYPE_F32 is 0 */
-    bool average;      /* bind to the averaged weights and statistics (EMA) */
+    bool average;     /* bind to the averaged weights and statistics (EMA) */
     bool no_fuse;     /* ablation: leave nodes as they were built */
     bool no_reuse;    /* ablation: every value its own memory (also for debugging) */
     bool plan_only;   /* stop before memory is taken and bound: for `pawl plan` */
@@ -29,8 +29,8 @@ struct program {
 };
 
 /* Compiles `graph` (which is rewritten and must outlive the program) for `device`, with parameters
- * from `params` (may be NULL with plan_only). Fails with USAGE naming layer, op, dtype and shapes when
- * the device cannot run a node, or with NO_MEMORY. */
+ * from `params` (may be NULL with plan_only). Fails with USAGE naming layer, op, dtype and shapes
+ * when the device cannot run a node, or with NO_MEMORY. */
 enum code program_compile(struct program *program, struct graph *graph, struct device *device,
                           struct params *params, const struct program_opts *opts, struct err *err);
 void program_close(struct program *program);

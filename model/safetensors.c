@@ -138,7 +138,9 @@ static enum code read_entry(struct reader *in, struct named_tensor *tensor, cons
     TRY(read_shape(in, tensor, json_object_get(entry, "shape")));
 
     size_t bytes;
-    TRY(shape_bytes(&bytes, &tensor->shape, tensor->dtype, in->err));
+    if (shape_bytes(&bytes, &tensor->shape, tensor->dtype, NULL))
+        return err_set(in->err, DAMAGED, "cannot read '%s': tensor '%s' is too large", in->path,
+                       name);
     json_t *offsets = json_object_get(entry, "data_offsets");
     json_t *low = json_array_get(offsets, 0), *high = json_array_get(offsets, 1);
     if (json_array_size(offsets) != 2 || !json_is_integer(low) || !json_is_integer(high))
@@ -182,6 +184,18 @@ static enum code check_places(struct reader *in, struct named_tensor *tensors, s
     return OK;
 }
 
+static enum code read_metadata(struct reader *in, const json_t *metadata)
+{
+    const json_t *variant = json_object_get(metadata, "variant");
+    const char *word = variant ? json_string_value(variant) : "raw";
+    if (json_is_object(metadata) && word && strcmp(word, "ema") == 0)
+        in->variant = WEIGHTS_EMA;
+    else if (!json_is_object(metadata) || !word || strcmp(word, "raw") != 0)
+        return err_set(in->err, DAMAGED, "cannot read '%s': its metadata is not understood",
+                       in->path);
+    return OK;
+}
+
 static enum code read_header(struct reader *in, struct named_tensor **tensors, size_t *count,
                              const char *text, size_t len)
 {
@@ -198,8 +212,7 @@ static enum code read_header(struct reader *in, struct named_tensor **tensors, s
     json_object_foreach(header, name, entry)
     {
         if (strcmp(name, "__metadata__") == 0) {
-            const char *variant = json_string_value(json_object_get(entry, "variant"));
-            if (variant && strcmp(variant, "ema") == 0) in->variant = WEIGHTS_EMA;
+            if ((code = read_metadata(in, entry))) break;
             continue;
         }
         code = read_entry(in, &(*tensors)[*count], name, entry);
@@ -215,10 +228,10 @@ enum code safetensors_read(struct arena *arena, struct named_tensor **tensors, s
                            struct err *err)
 {
     *memory = NULL;
-    int fd;
+    int fd = -1;
     uint64_t size, length = 0;
-    TRY(fs_open(&fd, path, &size, err));
-    enum code code;
+    enum code code = fs_open(&fd, path, &size, err);
+    if (code) goto out;
     if ((code = block_alloc(memory, (size_t)size, "a safetensors file", err))) goto out;
     if ((code = fs_pread(fd, *memory, (size_t)size, 0, path, err))) goto out;
     if (size >= LENGTH_BYTES) memcpy(&length, *memory, LENGTH_BYTES);

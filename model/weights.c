@@ -45,25 +45,27 @@ static enum code from_checkpoint(struct weights *weights, const char *dir, bool 
     return OK;
 }
 
+static enum code from_files(struct weights *weights, const char *model, const char *safetensors,
+                            const char *profile, struct err *err)
+{
+    TRY(json_read(&weights->model, model, DOCUMENT_LIMIT, "model/1", err));
+    if (profile) TRY(json_read(&weights->profile, profile, DOCUMENT_LIMIT, NULL, err));
+    return safetensors_read(&weights->arena, &weights->tensors, &weights->count, &weights->memory,
+                            &weights->variant, safetensors, err);
+}
+
 static enum code from_bundle(struct weights *weights, const char *dir, struct err *err)
 {
     struct arena *arena = &weights->arena;
-    TRY(json_read(&weights->model, path_join(arena, dir, "model.json"), DOCUMENT_LIMIT, "model/1",
-                  err));
     const char *profile = path_join(arena, dir, "profile.json");
-    if (fs_exists(profile)) TRY(json_read(&weights->profile, profile, DOCUMENT_LIMIT, NULL, err));
-    return safetensors_read(arena, &weights->tensors, &weights->count, &weights->memory,
-                            &weights->variant, path_join(arena, dir, "model.safetensors"), err);
+    return from_files(weights, path_join(arena, dir, "model.json"),
+                      path_join(arena, dir, "model.safetensors"),
+                      fs_exists(profile) ? profile : NULL, err);
 }
 
-enum code weights_load(struct weights *weights, const char *dir, bool raw, struct err *err)
+/* Sorts, and takes the model digest of what was read. */
+static enum code finish(struct weights *weights, enum code code)
 {
-    memset(weights, 0, sizeof *weights);
-    if (!fs_is_dir(dir))
-        return err_set(err, NOT_FOUND, "cannot open model '%s': no such directory", dir);
-    bool bundle = fs_exists(path_join(&weights->arena, dir, "model.safetensors"));
-    enum code code = bundle ? from_bundle(weights, dir, err)
-                            : from_checkpoint(weights, dir, raw, err);
     if (code) {
         weights_release(weights);
         return code;
@@ -72,6 +74,23 @@ enum code weights_load(struct weights *weights, const char *dir, bool raw, struc
     weights->digest = model_digest(weights->model, weights->variant, weights->tensors,
                                    weights->count);
     return OK;
+}
+
+enum code weights_load_files(struct weights *weights, const char *model, const char *safetensors,
+                             const char *profile, struct err *err)
+{
+    memset(weights, 0, sizeof *weights);
+    return finish(weights, from_files(weights, model, safetensors, profile, err));
+}
+
+enum code weights_load(struct weights *weights, const char *dir, bool raw, struct err *err)
+{
+    memset(weights, 0, sizeof *weights);
+    if (!fs_is_dir(dir))
+        return err_set(err, NOT_FOUND, "cannot open model '%s': no such directory", dir);
+    bool bundle = fs_exists(path_join(&weights->arena, dir, "model.safetensors"));
+    return finish(weights, bundle ? from_bundle(weights, dir, err)
+                                  : from_checkpoint(weights, dir, raw, err));
 }
 
 void weights_release(struct weights *weights)

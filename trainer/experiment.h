@@ -1,7 +1,7 @@
 /* The experiment file: data, model, training, and where results go.
  *
- * The tables here drive parsing, help, schema and `--set`; experiment_read turns the effective document
- * into one plain struct that the rest of the trainer reads. */
+ * The tables here drive parsing, help, schema and `--set`; experiment_read turns the effective
+ * document into one plain struct that the rest of the trainer reads. */
 #ifndef PAWL_TRAINER_EXPERIMENT_H
 #define PAWL_TRAINER_EXPERIMENT_H
 
@@ -27,13 +27,13 @@ struct experiment {
     struct digest digest; /* configuration digest */
     const char *name;
 
-    const char *data; /* path of the dataset, openable from here */
+    const char *data;                         /* path of the dataset, openable from here */
     const char *train_split, *validate_split; /* validate_split NULL: no validation */
     const struct node *augment;               /* list, or NULL */
     const struct node *model;                 /* the model section */
     const char *init;                         /* REF of a warm start, or NULL */
 
-    int64_t epochs, steps; /* one of them is 0 */
+    int64_t epochs, steps;      /* one of them is 0 */
     int64_t batch, micro_batch; /* micro_batch 0: chosen */
     bool pad_last;
     struct optimizer optimizer;
@@ -54,14 +54,14 @@ struct experiment {
     double least_gain;
     double log_every_s;
 
-    const char *suite;           /* path, or NULL */
+    const char *suite;                                        /* path, or NULL */
     const char *registry, *registry_model, *registry_channel; /* or NULL */
-    const char *deploy;          /* path, or NULL */
+    const char *deploy;                                       /* path, or NULL */
 };
 
 /* Reads the effective document. The document must outlive the result. Fails with CONFIG at the
- * position of what contradicts something else (both epochs and steps, a batch that micro_batch does not
- * divide, ...). */
+ * position of what contradicts something else (both epochs and steps, a batch that micro_batch does
+ * not divide, ...). */
 enum code experiment_read(struct experiment *experiment, struct arena *arena,
                           const struct document *document, struct err *err);
 

@@ -1,7 +1,7 @@
 /* Taking a run: one incarnation per start, numbers by exclusive creation.
  *
- * Who may take over: the same host and boot with a dead process at once, an older boot of the same host
- * too, the same job with a higher restart count; anybody else must say --take-over. */
+ * Who may take over: the same host and boot with a dead process at once, an older boot of the same
+ * host too, the same job with a higher restart count; anybody else must say --take-over. */
 #include "base/clock.h"
 #include "trainer/run.h"
 
@@ -65,8 +65,7 @@ static json_t *incarnation_document(const struct holder *me, const struct launch
     return json_pack("{s:s,s:i,s:s,s:s,s:s,s:I,s:I,s:s,s:s*,s:I}", "pawl", "incarnation/1",
                      "number", number, "nonce", hex, "host", me->host, "boot", me->boot, "pid",
                      (json_int_t)me->pid, "started", (json_int_t)me->started, "time",
-                     clock_utc(time), "job", launch->job, "restart",
-                     (json_int_t)launch->restart);
+                     clock_utc(time), "job", launch->job, "restart", (json_int_t)launch->restart);
 }
 
 /* Whether the process that an incarnation names may still be writing. */
@@ -84,14 +83,15 @@ static bool may_be_alive(const json_t *document, const struct holder *me,
     int64_t pid = json_integer_value(json_object_get(document, "pid"));
     if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) return false;
     int64_t started = json_integer_value(json_object_get(document, "started"));
-    return process_started(pid) == started;
+    int64_t found = process_started(pid);
+    return found < 0 || started < 0 || found == started; /* who cannot be told apart may live */
 }
 
 static enum code check_holder(const char *path, const struct holder *me,
                               const struct launch *launch, const char *dir, struct err *err)
 {
     json_t *document;
-    TRY(json_read(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
+    TRY(json_read_sealed(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
     enum code code = OK;
     if (!launch->take_over && may_be_alive(document, me, launch)) {
         code = err_set(err, CONFLICT, "cannot take run '%s': process %lld on host '%s' holds it",
@@ -119,19 +119,25 @@ static enum code last_incarnation(struct arena *arena, int *last, const char *fo
     return OK;
 }
 
-/* Whether an incarnation's log shows that it got anywhere: a checkpoint, a stop or an end. */
+/* Whether an incarnation got anywhere: it left a checkpoint, or its log tells of one, of a stop or
+ * of an end. */
 static bool got_anywhere(struct arena *arena, const char *dir, int number)
 {
     json_t *records;
-    int damaged;
+    int damaged, by;
+    int64_t step;
     struct err unused;
+    char **names;
+    size_t count;
+    if (run_checkpoints(arena, &names, &count, dir, &unused)) return false;
+    for (size_t i = 0; i < count; i++)
+        if (run_parse_checkpoint(names[i], &step, &by) && by == number) return true;
     if (run_log_read(&records, &damaged, arena_format(arena, "%s/log-%04d.jsonl", dir, number),
                      &unused))
         return false;
     bool progress = false;
     for (size_t i = 0; i < json_array_size(records); i++) {
-        const char *kind =
-            json_string_value(json_object_get(json_array_get(records, i), "kind"));
+        const char *kind = json_string_value(json_object_get(json_array_get(records, i), "kind"));
         progress |= kind && (strcmp(kind, "checkpoint") == 0 || strcmp(kind, "stop") == 0 ||
                              strcmp(kind, "end") == 0);
     }
@@ -165,7 +171,7 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
         TRY(check_progress(&run->arena, run->dir, last, launch, err));
         json_t *document = incarnation_document(&me, launch, last + 1);
         size_t len;
-        const char *text = json_canonical(&run->arena, document, &len);
+        const char *text = json_sealed(&run->arena, document, &len);
         json_decref(document);
         bool won;
         TRY(fs_create_exclusive(arena_format(&run->arena, "%s/%04d.json", folder, last + 1), text,
@@ -176,21 +182,22 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
     }
 }
 
-static enum code take(struct run *run, json_t *manifest, const char *config,
+static enum code take(struct run *run, const json_t *manifest, const char *config,
                       const struct launch *launch, struct err *err)
 {
     struct arena *arena = &run->arena;
     TRY(fs_mkdirs(path_join(arena, run->dir, "incarnations"), err));
     TRY(fs_mkdirs(path_join(arena, run->dir, "checkpoints"), err));
     TRY(take_number(run, launch, err));
-    run->resuming = fs_exists(path_join(arena, run->dir, "manifest.json"));
-    if (run->resuming) return run_manifest(&run->manifest, run->dir, err);
+    enum code code = run_manifest(&run->manifest, run->dir, err);
+    run->resuming = code == OK;
+    if (code != NOT_FOUND) return code;
     TRY(fs_publish(path_join(arena, run->dir, "config.yaml"), config, strlen(config), err));
-    run->manifest = json_incref(manifest);
-    return json_publish(manifest, path_join(arena, run->dir, "manifest.json"), err);
+    run->manifest = json_deep_copy(manifest);
+    return json_publish_sealed(manifest, path_join(arena, run->dir, "manifest.json"), err);
 }
 
-enum code run_take(struct run *run, const char *dir, json_t *manifest, const char *config,
+enum code run_take(struct run *run, const char *dir, const json_t *manifest, const char *config,
                    const struct launch *launch, struct err *err)
 {
     memset(run, 0, sizeof *run);

@@ -24,49 +24,45 @@ void run_log_close(struct run_log *log)
     log->fd = 0;
 }
 
-static void crc_text(char text[9], const char *record, size_t len, int64_t seq)
+/* The line that stands for a record: the only text that a reader accepts for it. */
+static void format_line(struct str *line, const json_t *record, int64_t seq)
 {
+    struct arena arena = { 0 };
+    size_t len;
     char number[32];
+    const char *text = json_canonical(&arena, record, &len);
     int digits = snprintf(number, sizeof number, "#%lld", (long long)seq);
-    uint32_t crc = crc32c(crc32c(0, record, len), number, (size_t)digits);
-    snprintf(text, 9, "%08x", crc);
+    uint32_t crc = crc32c(crc32c(0, text, len), number, (size_t)digits);
+    str_addf(line, "{\"crc\":\"%08x\",\"record\":%s,\"seq\":%lld}\n", crc, text, (long long)seq);
+    arena_release(&arena);
 }
 
 enum code run_log_add(struct run_log *log, json_t *record, struct err *err)
 {
-    struct arena arena = { 0 };
-    size_t len;
-    const char *text = json_canonical(&arena, record, &len);
-    char crc[9];
-    crc_text(crc, text, len, log->seq);
     struct str line = { 0 };
-    str_addf(&line, "{\"crc\":\"%s\",\"record\":%s,\"seq\":%lld}\n", crc, text,
-             (long long)log->seq);
+    if (log->torn) str_add_char(&line, '\n');
+    format_line(&line, record, log->seq);
     enum code code = OK;
     if (log->fd) code = fs_append(log->fd - 1, line.at, line.len, log->path, err);
+    log->torn = code != OK;
     log->seq++;
     str_release(&line);
-    arena_release(&arena);
     json_decref(record);
     return code;
 }
 
-/* A line's record when its CRC holds, else NULL. */
+/* The record of a line (its line feed included) when it is whole, else NULL. */
 static json_t *parse_line(const char *line, size_t len)
 {
     json_t *json;
     if (len > LINE_LIMIT || json_parse(&json, line, len, "log", NULL)) return NULL;
     json_t *record = json_object_get(json, "record"), *kept = NULL;
-    const char *wanted = json_string_value(json_object_get(json, "crc"));
-    if (json_is_object(record) && wanted) {
-        struct arena arena = { 0 };
-        size_t size;
-        const char *text = json_canonical(&arena, record, &size);
-        char crc[9];
-        crc_text(crc, text, size, json_integer_value(json_object_get(json, "seq")));
-        if (strcmp(crc, wanted) == 0) kept = json_incref(record);
-        arena_release(&arena);
+    struct str want = { 0 };
+    if (json_is_object(record)) {
+        format_line(&want, record, json_integer_value(json_object_get(json, "seq")));
+        if (want.len == len && memcmp(want.at, line, len) == 0) kept = json_incref(record);
     }
+    str_release(&want);
     json_decref(json);
     return kept;
 }
@@ -84,9 +80,11 @@ enum code run_log_read(json_t **records, int *damaged, const char *path, struct 
     while (at < end) {
         const char *stop = memchr(at, '\n', (size_t)(end - at));
         if (!stop) break; /* torn: the writer died in the middle */
-        json_t *record = parse_line(at, (size_t)(stop - at));
-        if (record) json_array_append_new(*records, record);
-        else ++*damaged;
+        json_t *record = parse_line(at, (size_t)(stop + 1 - at));
+        if (record)
+            json_array_append_new(*records, record);
+        else if (stop > at)
+            ++*damaged;
         at = stop + 1;
     }
     arena_release(&arena);

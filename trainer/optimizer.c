@@ -4,30 +4,63 @@
 #include <string.h>
 
 #define RATE_ROW                                                                                   \
-    { .key = "lr", .type = FIELD_REAL, .required = true, .low = 0, .high = 1e3, .since = "0.1",    \
-      .help = "Peak learning rate; the schedule scales it.", .example = "1e-3" }
+    {                                                                                              \
+        .key = "lr", .type = FIELD_REAL, .required = true, .low = 0, .high = 1e3, .since = "0.1",  \
+        .help = "Peak learning rate; the schedule scales it.", .example = "1e-3"                   \
+    }
 #define DECAY_ROW(value)                                                                           \
-    { .key = "weight_decay", .type = FIELD_REAL, .low = 0, .high = 10, .fallback = (value),        \
-      .since = "0.1", .help = "Weight decay; biases and norms are spared.", .example = "0.05" }
+    {                                                                                              \
+        .key = "weight_decay", .type = FIELD_REAL, .low = 0, .high = 10, .fallback = (value),      \
+        .since = "0.1", .help = "Weight decay; biases and norms are spared.", .example = "0.05"    \
+    }
 
 static const struct field sgd_fields[] = {
     RATE_ROW,
-    { .key = "momentum", .type = FIELD_REAL, .low = 0, .high = 1, .fallback = "0.9",
-      .since = "0.1", .help = "Share of the last update that is kept.", .example = "0.9" },
-    { .key = "nesterov", .type = FIELD_BOOL, .fallback = "false", .since = "0.1",
-      .help = "Looks ahead along the momentum.", .example = "true" },
+    { .key = "momentum",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 1,
+      .fallback = "0.9",
+      .since = "0.1",
+      .help = "Share of the last update that is kept.",
+      .example = "0.9" },
+    { .key = "nesterov",
+      .type = FIELD_BOOL,
+      .fallback = "false",
+      .since = "0.1",
+      .help = "Looks ahead along the momentum.",
+      .example = "true" },
     DECAY_ROW("0"),
     { 0 },
 };
 
 static const struct field adamw_fields[] = {
     RATE_ROW,
-    { .key = "beta1", .type = FIELD_REAL, .low = 0, .high = 0.999999, .fallback = "0.9",
-      .since = "0.1", .help = "Decay of the first moment.", .example = "0.9" },
-    { .key = "beta2", .type = FIELD_REAL, .low = 0, .high = 0.999999, .fallback = "0.999",
-      .since = "0.1", .help = "Decay of the second moment.", .example = "0.95" },
-    { .key = "eps", .type = FIELD_REAL, .low = 0, .low_open = true, .high = 1, .fallback = "1e-8",
-      .since = "0.1", .help = "Added to the root of the second moment.", .example = "1e-8" },
+    { .key = "beta1",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 0.999999,
+      .fallback = "0.9",
+      .since = "0.1",
+      .help = "Decay of the first moment.",
+      .example = "0.9" },
+    { .key = "beta2",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 0.999999,
+      .fallback = "0.999",
+      .since = "0.1",
+      .help = "Decay of the second moment.",
+      .example = "0.95" },
+    { .key = "eps",
+      .type = FIELD_REAL,
+      .low = 0,
+      .low_open = true,
+      .high = 1,
+      .fallback = "1e-8",
+      .since = "0.1",
+      .help = "Added to the root of the second moment.",
+      .example = "1e-8" },
     DECAY_ROW("0.01"),
     { 0 },
 };
@@ -83,9 +116,12 @@ uint32_t optimizer_arenas(const struct optimizer *optimizer)
 static int arena_value(struct graph *graph, const struct params *params, enum params_arena arena)
 {
     static const char *const names[ARENA_COUNT] = {
-        [ARENA_VALUE] = "all parameters", [ARENA_GRADIENT] = "all gradients",
-        [ARENA_EMA] = "all averages",     [ARENA_SLOT_0] = "slot 0",
-        [ARENA_SLOT_1] = "slot 1",        [ARENA_STATE] = "all statistics",
+        [ARENA_VALUE] = "all parameters",
+        [ARENA_GRADIENT] = "all gradients",
+        [ARENA_EMA] = "all averages",
+        [ARENA_SLOT_0] = "slot 0",
+        [ARENA_SLOT_1] = "slot 1",
+        [ARENA_STATE] = "all statistics",
         [ARENA_EMA_STATE] = "all averaged statistics",
     };
     int value = graph_value(graph, names[arena], ROLE_ARENA, DTYPE_F32,
@@ -102,6 +138,7 @@ static void append_ema(struct graph *graph, const struct params *params, double 
     node.in[0] = arena_value(graph, params, average);
     node.in[1] = arena_value(graph, params, from);
     node.attr.optimizer.decay = (float)decay;
+    node.attr.optimizer.segments = average == ARENA_EMA ? &params->segments : &params->states;
     graph_node(graph, &node);
 }
 

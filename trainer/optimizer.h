@@ -1,7 +1,7 @@
 /* Optimizers: rows of one table; each adds its update node to the training graph.
  *
- * SGD with momentum and Nesterov (Sutskever et al. 2013); AdamW with decoupled weight decay (Loshchilov
- * and Hutter 2019). Decay spares biases and norms. */
+ * SGD with momentum and Nesterov (Sutskever et al. 2013); AdamW with decoupled weight decay
+ * (Loshchilov and Hutter 2019). Decay spares biases and norms. */
 #ifndef PAWL_TRAINER_OPTIMIZER_H
 #define PAWL_TRAINER_OPTIMIZER_H
 

@@ -11,9 +11,8 @@ enum code run_manifest(json_t **manifest, const char *dir, struct err *err)
 {
     struct arena arena = { 0 };
     const char *path = path_join(&arena, dir, "manifest.json");
-    enum code code;
-    if (!fs_exists(path)) code = err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
-    else code = json_read(manifest, path, DOCUMENT_LIMIT, "run/1", err);
+    enum code code = json_read_sealed(manifest, path, DOCUMENT_LIMIT, "run/1", err);
+    if (code == NOT_FOUND) err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
     arena_release(&arena);
     return code;
 }
@@ -27,7 +26,7 @@ void run_release(struct run *run)
     memset(run, 0, sizeof *run);
 }
 
-enum code run_begin(struct run *run, int64_t resumed_step, const char *checkpoint, struct err *err)
+enum code run_begin(struct run *run, const struct run_opening *opening, struct err *err)
 {
     char name[32];
     snprintf(name, sizeof name, "log-%04d.jsonl", run->incarnation);
@@ -35,9 +34,10 @@ enum code run_begin(struct run *run, int64_t resumed_step, const char *checkpoin
     struct err unused; /* the view is optional */
     tensorboard_open(&run->board, path_join(&run->arena, run->dir, "view"), run->incarnation,
                      &unused);
-    json_t *record = json_pack("{s:s,s:I,s:s*}", "kind", "begin", "resumed_step",
-                               (json_int_t)(resumed_step < 0 ? 0 : resumed_step), "checkpoint",
-                               checkpoint);
+    json_t *record = json_pack("{s:s,s:I,s:s*,s:I,s:O*}", "kind", "begin", "resumed_step",
+                               (json_int_t)opening->resumed_step, "checkpoint", opening->checkpoint,
+                               "steps", (json_int_t)opening->steps, "schedule_end",
+                               opening->schedule_end);
     return run_log_add(&run->log, record, err);
 }
 
@@ -50,11 +50,11 @@ const char *run_checkpoint_path(struct run *run, int64_t step)
 bool run_parse_checkpoint(const char *name, int64_t *step, int *incarnation)
 {
     long long number;
-    int used = 0;
-    if (sscanf(name, "step-%10lld-%4d%n", &number, incarnation, &used) != 2 || !used || name[used])
-        return false;
+    char again[64];
+    if (sscanf(name, "step-%10lld-%9d", &number, incarnation) != 2) return false;
     *step = number;
-    return true;
+    snprintf(again, sizeof again, "step-%010lld-%04d", number, *incarnation);
+    return strcmp(again, name) == 0;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -115,17 +115,40 @@ enum code run_best(struct arena *arena, const char **path, const char *dir, stru
     return OK;
 }
 
-enum code run_finished(bool *finished, const char *dir, struct err *err)
+static void follow(struct run_progress *progress, const json_t *record)
+{
+    const char *kind = json_string_value(json_object_get(record, "kind"));
+    const json_t *step = json_object_get(record, "step");
+    if (!kind) return;
+    if (json_is_integer(step)) progress->step = json_integer_value(step);
+    if (strcmp(kind, "begin") == 0) {
+        progress->finished = false;
+        progress->step = json_integer_value(json_object_get(record, "resumed_step"));
+        progress->steps = json_integer_value(json_object_get(record, "steps"));
+        json_decref(progress->schedule_end);
+        progress->schedule_end = json_incref(json_object_get(record, "schedule_end"));
+    } else if (strcmp(kind, "end") == 0) {
+        progress->finished = true;
+    } else if (strcmp(kind, "validation") == 0) {
+        json_decref(progress->metrics);
+        progress->metrics = json_incref(json_object_get(record, "metrics"));
+    }
+}
+
+enum code run_progress_read(struct run_progress *progress, const char *dir, struct err *err)
 {
     json_t *records;
-    *finished = false;
+    *progress = (struct run_progress){ 0 };
     TRY(run_log_read_all(&records, dir, err));
-    for (size_t i = 0; i < json_array_size(records); i++) {
-        const char *kind =
-            json_string_value(json_object_get(json_array_get(records, i), "kind"));
-        if (kind && strcmp(kind, "end") == 0) *finished = true;
-        if (kind && strcmp(kind, "extend") == 0) *finished = false;
-    }
+    for (size_t i = 0; i < json_array_size(records); i++)
+        follow(progress, json_array_get(records, i));
     json_decref(records);
     return OK;
+}
+
+void run_progress_release(struct run_progress *progress)
+{
+    json_decref(progress->schedule_end);
+    json_decref(progress->metrics);
+    *progress = (struct run_progress){ 0 };
 }

@@ -49,7 +49,8 @@ static size_t list_groups(const struct params *params, const struct experiment *
         if (!rows[r].present) continue;
         struct named_tensor *tensors;
         size_t tensor_count = params_tensors(params, rows[r].from, arena, &tensors);
-        groups[used++] = (struct tensor_group){ .name = rows[r].name, .tensors = tensors,
+        groups[used++] = (struct tensor_group){ .name = rows[r].name,
+                                                .tensors = tensors,
                                                 .count = tensor_count };
     }
     return used;
@@ -131,8 +132,10 @@ enum code saver_open(struct saver **saver, struct params *params, const struct s
         int failed = pthread_create(&made->thread, NULL, writer, made);
         if (failed) code = err_errno(err, IO, failed, "cannot start the checkpoint writer");
     }
-    if (code) give_memory(made);
-    else *saver = made;
+    if (code)
+        give_memory(made);
+    else
+        *saver = made;
     return code;
 }
 
@@ -161,10 +164,9 @@ enum code saver_begin(struct saver *saver, const char *path, int64_t step, json_
     struct device *device = saver->params->device;
     for (int a = 0; a < ARENA_COUNT && !code; a++)
         if (saver->shadow.memory[a])
-            code = device->copy_out(device, saver->shadow.memory[a], saver->params->memory[a],
-                                    (size_t)params_size(saver->params, (enum params_arena)a) *
-                                        sizeof(float),
-                                    err);
+            code = device->copy_out(
+                device, saver->shadow.memory[a], saver->params->memory[a],
+                (size_t)params_size(saver->params, (enum params_arena)a) * sizeof(float), err);
     json_decref(saver->trainer);
     json_decref(saver->facts);
     saver->trainer = trainer;

@@ -1,7 +1,8 @@
 /* Saving checkpoints behind the training loop's back.
  *
  * save_begin copies the arenas (that is all that the loop waits for); a writer thread publishes the
- * checkpoint and then removes those that no longer count. The loop learns of it through save_poll. */
+ * checkpoint and then removes those that no longer count. The loop learns of it through
+ * save_poll. */
 #ifndef PAWL_TRAINER_SAVE_H
 #define PAWL_TRAINER_SAVE_H
 
@@ -23,8 +24,8 @@ enum code saver_open(struct saver **saver, struct params *params, const struct s
 /* Waits for what is being written. Accepts NULL. */
 void saver_close(struct saver *saver);
 
-/* Begins a checkpoint at `path`; waits for an earlier one first. `trainer` is trainer/1, `facts` the
- * manifest's facts (references are taken over). */
+/* Begins a checkpoint at `path`; waits for an earlier one first. `trainer` is trainer/1, `facts`
+ * the manifest's facts (references are taken over). */
 enum code saver_begin(struct saver *saver, const char *path, int64_t step, json_t *trainer,
                       json_t *facts, struct err *err);
 
@@ -34,7 +35,7 @@ struct saved {
     struct digest digest;
     uint64_t bytes;
     double seconds;
-    enum code code;   /* of the write; `err` has the reason */
+    enum code code; /* of the write; `err` has the reason */
     struct err err;
 };
 

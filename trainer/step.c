@@ -12,14 +12,20 @@ uint32_t step_arenas(const struct experiment *experiment)
 }
 
 enum code step_params(struct params *params, const json_t *model,
-                      const struct experiment *experiment, struct device *device, struct err *err)
+                      const struct experiment *experiment, struct device *device, bool plan_only,
+                      struct err *err)
 {
     struct arena arena = { 0 };
     struct graph graph;
     graph_init(&graph, &arena);
-    struct build_opts build = { .batch = experiment->micro_batch, .training = true };
+    struct build_opts build = { .batch = experiment->micro_batch,
+                                .training = true,
+                                .layers = node_at(experiment->model, "layers") };
     enum code code = model_build(&graph, model, &build, err);
-    if (!code) code = params_open(params, &graph, device, step_arenas(experiment), err);
+    if (!code && plan_only)
+        params_lay_out(params, &graph, device);
+    else if (!code)
+        code = params_open(params, &graph, device, step_arenas(experiment), err);
     arena_release(&arena);
     return code;
 }
@@ -29,30 +35,37 @@ static enum code build(struct step *step, struct graph *graph, bool accumulate,
                        const struct step_opts *opts, struct err *err)
 {
     graph_init(graph, &step->arena);
-    struct build_opts how = { .batch = step->micro, .training = true, .augment = opts->augment,
-                              .loss = true, .nominal = step->batch,
+    struct build_opts how = { .batch = step->micro,
+                              .training = true,
+                              .augment = opts->augment,
+                              .loss = true,
+                              .nominal = step->batch,
                               .class_weights = opts->class_weights,
                               .layers = node_at(opts->experiment->model, "layers") };
     TRY(model_build(graph, opts->model, &how, err));
-    struct op_node sum = { .op = OP_LOSS_SUM, .in = { graph->loss, graph->weight }, .ins = 2,
-                           .layer = "loss" };
+    struct op_node sum = {
+        .op = OP_LOSS_SUM, .in = { graph->loss, graph->weight }, .ins = 2, .layer = "loss"
+    };
     graph_node(graph, &sum);
     return pass_backward(graph, accumulate, NULL, err);
 }
 
-static enum code append_update(struct step *step, struct graph *graph,
-                               const struct step_opts *opts, struct err *err)
+static enum code append_update(struct step *step, struct graph *graph, const struct step_opts *opts,
+                               struct err *err)
 {
     const struct experiment *e = opts->experiment;
-    struct update_opts update = { .clip_norm = e->clip_norm, .clip_value = e->clip_value,
-                                  .ema_decay = e->ema_decay, .nominal = step->batch };
+    struct update_opts update = { .clip_norm = e->clip_norm,
+                                  .clip_value = e->clip_value,
+                                  .ema_decay = e->ema_decay,
+                                  .nominal = step->batch };
     return optimizer_append(graph, &e->optimizer, step->params, &update, err);
 }
 
 static enum code compile(struct step *step, struct program *program, struct graph *graph,
                          const struct step_opts *opts, struct err *err)
 {
-    struct program_opts how = { .dtype = opts->dtype, .plan_only = opts->plan_only,
+    struct program_opts how = { .dtype = opts->dtype,
+                                .plan_only = opts->plan_only,
                                 .no_fuse = opts->no_fuse };
     return program_compile(program, graph, step->device, step->params, &how, err);
 }
@@ -90,8 +103,7 @@ enum code step_open(struct step *step, struct params *params, const struct step_
     enum code code;
     if ((code = model_io_read(&io, opts->model, err))) goto out;
     if ((code = shape_bytes(&step->row_bytes, &io.input, io.input_dtype, err))) goto out;
-    step->target_bytes = io.classification ? sizeof(int32_t)
-                                           : (size_t)io.outputs * sizeof(float);
+    step->target_bytes = io.classification ? sizeof(int32_t) : (size_t)io.outputs * sizeof(float);
     code = open_programs(step, opts, err);
 out:
     if (code) step_close(step);
@@ -100,8 +112,8 @@ out:
 
 void step_close(struct step *step)
 {
-    struct program *programs[] = { &step->whole_program, &step->first_program,
-                                   &step->more_program, &step->update_program };
+    struct program *programs[] = { &step->whole_program, &step->first_program, &step->more_program,
+                                   &step->update_program };
     for (size_t p = 0; p < sizeof programs / sizeof *programs; p++)
         if (programs[p]->device) program_close(programs[p]);
     arena_release(&step->arena);
@@ -120,7 +132,8 @@ static enum code run(struct step *step, struct program *program, struct err *err
 static void point_at(struct program *program, const struct graph *graph, const struct step *step,
                      const struct batch *batch, int64_t row)
 {
-    program_input(program, graph->input, (const char *)batch->input + (size_t)row * step->row_bytes);
+    program_input(program, graph->input,
+                  (const char *)batch->input + (size_t)row * step->row_bytes);
     program_input(program, graph->target,
                   (const char *)batch->target + (size_t)row * step->target_bytes);
     program_input(program, graph->ordinal, batch->ordinal + row);

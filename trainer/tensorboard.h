@@ -1,7 +1,7 @@
 /* TensorBoard event files: a view of the log for the users' own tools.
  *
- * Format (tensorflow/core/lib/io/record_writer, event.proto): records of 8-byte length, masked CRC32C of
- * it, the bytes, masked CRC32C of those; each an Event protobuf with scalar summaries. */
+ * Format (tensorflow/core/lib/io/record_writer, event.proto): records of 8-byte length, masked
+ * CRC32C of it, the bytes, masked CRC32C of those; each an Event protobuf with scalar summaries. */
 #ifndef PAWL_TRAINER_TENSORBOARD_H
 #define PAWL_TRAINER_TENSORBOARD_H
 

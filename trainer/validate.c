@@ -4,6 +4,7 @@
 #include "eval/metric.h"
 #include "model/build.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { TILE = 256 };
@@ -19,15 +20,16 @@ static enum code open_program(struct validator *v, struct params *params,
     graph_init(&v->graph, &v->arena);
     struct build_opts build = { .batch = v->tile };
     TRY(model_build(&v->graph, opts->model, &build, err));
-    return program_compile(&v->program, &v->graph, v->device, params,
-                           &(struct program_opts){ .average = opts->average }, err);
+    return program_compile(
+        &v->program, &v->graph, v->device, params,
+        &(struct program_opts){ .average = opts->average, .plan_only = opts->plan_only }, err);
 }
 
-static enum code open_all(struct validator *v, const struct dataset *dataset,
-                          struct params *params, const struct validator_opts *opts,
-                          struct err *err)
+static enum code open_all(struct validator *v, const struct dataset *dataset, struct params *params,
+                          const struct validator_opts *opts, struct err *err)
 {
     TRY(open_program(v, params, opts, err));
+    if (opts->plan_only) return OK;
     struct loader_opts how = { .split = opts->split, .batch = v->tile, .pad_last = true };
     TRY(loader_open(&v->loader, dataset, &how, err));
     void *block;
@@ -38,8 +40,7 @@ static enum code open_all(struct validator *v, const struct dataset *dataset,
 }
 
 enum code validator_open(struct validator *validator, const struct dataset *dataset,
-                         struct params *params, const struct validator_opts *opts,
-                         struct err *err)
+                         struct params *params, const struct validator_opts *opts, struct err *err)
 {
     memset(validator, 0, sizeof *validator);
     validator->device = params->device;
@@ -62,11 +63,12 @@ void validator_close(struct validator *validator)
     memset(validator, 0, sizeof *validator);
 }
 
-static enum code run_rows(struct validator *v, struct err *err)
+static enum code run_rows(struct validator *v, bool (*stop)(void), struct err *err)
 {
     loader_seek(v->loader, 0, 0);
     for (int64_t row = 0; row < v->rows; row += v->tile) {
         struct batch batch;
+        if (stop()) return err_set(err, STOPPED, "stopped while validating");
         TRY(loader_next(v->loader, &batch, err));
         program_input(&v->program, v->graph.input, batch.input);
         program_input(&v->program, v->graph.ordinal, batch.ordinal);
@@ -81,26 +83,43 @@ static enum code run_rows(struct validator *v, struct err *err)
     return OK;
 }
 
-enum code validator_run(struct validator *validator, json_t **metrics, struct err *err)
+/* Rows of eval's table; the one named here as the loss is stored under both names. */
+struct measured {
+    const char *names[4];
+    const char *loss;
+};
+
+static const struct measured *measured_for(bool classification)
 {
-    static const char *const of_classes[] = { "accuracy", "log_loss", NULL };
-    static const char *const of_numbers[] = { "mse", "mae", NULL };
-    TRY(run_rows(validator, err));
-    json_t *values = json_object();
-    const char *const *name = validator->classification ? of_classes : of_numbers;
-    for (int i = 0; name[i]; i++) {
+    static const struct measured classes = { { "accuracy", "log_loss", "loss", NULL }, "log_loss" };
+    static const struct measured numbers = { { "mse", "mae", "loss", NULL }, "mse" };
+    return classification ? &classes : &numbers;
+}
+
+const char *const *validator_metrics(bool classification)
+{
+    return measured_for(classification)->names;
+}
+
+enum code validator_run(struct validator *validator, json_t **values, bool (*stop)(void),
+                        struct err *err)
+{
+    const struct measured *measured = measured_for(validator->classification);
+    TRY(run_rows(validator, stop, err));
+    json_t *found = json_object();
+    enum code code = OK;
+    for (int i = 0; measured->names[i] && !code; i++) {
+        const char *name = measured->names[i];
+        const char *row = strcmp(name, "loss") == 0 ? measured->loss : name;
         double value;
-        enum code code = metric_of_rows(metric_find(name[i]), &value, validator->output,
-                                        validator->target, validator->rows, validator->outputs,
-                                        err);
-        if (code) {
-            json_decref(values);
-            return code;
-        }
-        json_object_set_new(values, name[i], json_real(value));
-        if (i == (validator->classification ? 1 : 0))
-            json_object_set_new(values, "loss", json_real(value));
+        code = metric_of_rows(metric_find(row), &value, validator->output, validator->target,
+                              validator->rows, validator->outputs, err);
+        if (!code)
+            json_object_set_new(found, name, isfinite(value) ? json_real(value) : json_null());
     }
-    *metrics = values;
-    return OK;
+    if (code)
+        json_decref(found);
+    else
+        *values = found;
+    return code;
 }

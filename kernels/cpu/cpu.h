@@ -32,6 +32,7 @@ enum code device_open_cpu(struct device *device, int threads, struct err *err);
  * unknown name or one that this processor lacks. */
 enum code device_open_cpu_isa(struct device *device, int threads, const char *isa, struct err *err);
 
+/* The vector kernels that the device chose. */
 static inline const struct simd *device_simd(const struct device *device)
 {
     return ((const struct cpu_state *)device->state)->simd;

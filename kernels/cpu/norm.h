@@ -26,6 +26,8 @@ struct norm_slice {
 /* Sets workspace_bytes and algorithm, with room for `floats` floats of buffers in each slice. */
 void norm_prepare(const struct device *device, struct op_call *call, int64_t floats);
 
+/* One of the constants per channel [C]; the sums that part `index` of `parts` works on. Both lie in
+ * the call's workspace. */
 float *norm_constant(const struct op_call *call, enum norm_constant which);
 struct norm_slice norm_slice(const struct op_call *call, int index, int parts);
 

@@ -35,6 +35,8 @@ enum code onednn_check(dnnl_status_t status, const char *what, struct err *err);
 /* Canonical shape of a role, with groups where there are any. */
 struct onednn_shape onednn_shape_of(const struct onednn_spec *spec, enum onednn_role role);
 
+/* Our terms in oneDNN's: a dtype, the dtype of a role, an activation (false: oneDNN has none
+ * such). */
 dnnl_data_type_t onednn_dtype(enum dtype dtype);
 enum dtype onednn_role_dtype(const struct onednn_spec *spec, enum onednn_role role);
 bool onednn_eltwise(enum activation act, dnnl_alg_kind_t *kind);

@@ -1,4 +1,5 @@
-/* oneDNN 3: a primitive descriptor is made in one call per operation; memory descriptors are objects.
+/* oneDNN 3: a primitive descriptor is made in one call per operation; memory descriptors are
+ * objects.
  *
  * The same choices as in onednn_v2.c: activations in their plain layout, weights with layout `any`
  * and a reorder where the implementation wants another one, forward descriptors as hints. */

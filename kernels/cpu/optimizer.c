@@ -111,9 +111,13 @@ static void ema_segment(const struct part *part, const struct segment *segment, 
 typedef void update_function(const struct part *part, const struct segment *segment, int64_t from,
                              int64_t count);
 
+/* Without a segment table the whole arena is one segment. */
 static void each_segment(const struct part *part, update_function *update)
 {
+    struct segment all = { .count = shape_count(&part->call->in[0].shape), .rate = 1 };
+    struct segments whole = { .at = &all, .count = 1, .size = all.count };
     const struct segments *segments = part->call->attr->optimizer.segments;
+    if (!segments) segments = &whole;
     for (int64_t i = 0; i < segments->count; i++) {
         const struct segment *segment = &segments->at[i];
         struct span span = part_span(part, segment->count, STREAM_BLOCK);

@@ -26,11 +26,13 @@ static inline int64_t tensor_width(const struct tensor *tensor)
     return tensor->shape.dim[tensor->shape.rank - 1];
 }
 
+/* The product of all dimensions but the last. */
 static inline int64_t tensor_rows(const struct tensor *tensor)
 {
     return shape_count(&tensor->shape) / tensor_width(tensor);
 }
 
+/* Rounded up to a multiple of 128. */
 static inline int64_t align_128(int64_t bytes)
 {
     return (bytes + 127) / 128 * 128;
@@ -43,6 +45,7 @@ static inline void slices_prepare(const struct device *device, struct op_call *c
     call->algorithm = device_simd(device)->name;
 }
 
+/* The part's slice of the workspace. */
 static inline float *slice_of(const struct part *part)
 {
     size_t bytes = part->call->workspace_bytes / (size_t)part->count;

@@ -61,7 +61,9 @@ struct sum activation_of(enum activation act, struct sum x)
 {
     if (act == ACT_NONE) return x;
     double value = activation_value(act, x.value);
-    return (struct sum){ value, fabs(value) + fabs(activation_slope(act, x.value)) * x.size };
+    /* gelu is x / 2 + x erf / 2, which cancels for negative x. */
+    double terms = act == ACT_GELU ? fabs(x.value) : fabs(value);
+    return (struct sum){ value, terms + fabs(activation_slope(act, x.value)) * x.size };
 }
 
 static const enum activation kinds[OP_COUNT] = {

@@ -1,8 +1,8 @@
 /* Reference of the end of a step: loss sums, gradient norm, optimizers, weight average.
  *
- * AdamW: Loshchilov and Hutter 2019, with bias correction as in Kingma and Ba 2015. SGD: momentum and
- * Nesterov as in Sutskever et al. 2013 in PyTorch's form (the rate outside the momentum). A step that
- * GRAD_NORM marked `skip` changes nothing. */
+ * AdamW: Loshchilov and Hutter 2019, with bias correction as in Kingma and Ba 2015. SGD: momentum
+ * and Nesterov as in Sutskever et al. 2013 in PyTorch's form (the rate outside the momentum). A
+ * step that GRAD_NORM marked `skip` changes nothing. */
 #include "kernels/ref/ref.h"
 
 void ref_loss_sum(struct op_call *call)
@@ -39,9 +39,13 @@ static double seen_gradient(const struct op_call *call, int64_t i)
 
 typedef void update_function(const struct op_call *call, const struct segment *segment, int64_t i);
 
+/* Without a segment table the whole arena is one segment. */
 static void each_parameter(struct op_call *call, update_function *update)
 {
+    struct segment all = { .count = shape_count(&call->in[0].shape), .rate = 1 };
+    struct segments whole = { .at = &all, .count = 1, .size = all.count };
     const struct segments *segments = call->attr->optimizer.segments;
+    if (!segments) segments = &whole;
     if (call->block->skip) return;
     for (int64_t s = 0; s < segments->count; s++) {
         const struct segment *segment = &segments->at[s];

@@ -1,4 +1,5 @@
-/* Reference pooling. Padding never wins a maximum; of equal values the first in row-major order does.
+/* Reference pooling. Padding never wins a maximum; of equal values the first in row-major order
+ * does.
  *
  * Backward gathers: an input element asks every cell of the window which output it was part of. */
 #include "kernels/ref/ref.h"

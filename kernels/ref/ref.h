@@ -14,6 +14,7 @@ struct sum {
     double value, size; /* Σ terms, Σ |terms| */
 };
 
+/* Adds one term to the value and its size to the magnitude. */
 static inline void sum_add(struct sum *sum, double term)
 {
     sum->value += term;
@@ -53,6 +54,7 @@ static inline int64_t last_dim(const struct tensor *tensor)
     return tensor->shape.rank ? tensor->shape.dim[tensor->shape.rank - 1] : 1;
 }
 
+/* The product of all dimensions but the last. */
 static inline int64_t row_count(const struct tensor *tensor)
 {
     return shape_count(&tensor->shape) / last_dim(tensor);

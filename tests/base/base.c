@@ -54,6 +54,11 @@ Test(rng, permutation_visits_every_index_once)
                           (unsigned long long)i);
             seen[image] = 1;
         }
+        static int64_t range[5000];
+        uint64_t first = sizes[s] / 3;
+        rng_permute_range(7, sizes[s], first, sizes[s] - first, range);
+        for (uint64_t i = first; i < sizes[s]; i++)
+            cr_expect_eq(range[i - first], (int64_t)rng_permute(7, sizes[s], i));
     }
 }
 

@@ -1,5 +1,5 @@
-/* HDF5 over our driver: round trips, equal bytes for equal content, failing calls, damaged files and
- * the kinds of content that are refused (made here with the library itself). */
+/* HDF5 over our driver: round trips, equal bytes for equal content, failing calls, damaged files
+ * and the kinds of content that are refused (made here with the library itself). */
 #include "base/h5.h"
 #include "base/fs.h"
 
@@ -80,7 +80,7 @@ static enum code read_file(const char *path, bool *raw, struct err *err)
 
 static void make_dir(char dir[64])
 {
-    strcpy(dir, "/tmp/pawl-test-XXXXXX");
+    snprintf(dir, 64, "/tmp/pawl-test-XXXXXX");
     cr_assert(mkdtemp(dir));
 }
 
@@ -110,6 +110,22 @@ Test(h5, what_is_written_is_read_and_a_second_later_gives_the_same_bytes)
     cr_expect(a.len == b.len && !memcmp(a.at, b.at, a.len));
     arena_release(&arena);
     cr_expect_eq(fs_remove_tree(dir, &err), OK);
+}
+
+/* Identifiers that the library holds open; equal before and after means that none was forgotten. */
+static int open_identifiers(void)
+{
+    static const H5I_type_t types[] = { H5I_FILE,    H5I_GROUP, H5I_DATATYPE, H5I_DATASPACE,
+                                        H5I_DATASET, H5I_ATTR,  H5I_VFL,      H5I_GENPROP_LST };
+    int total = 0;
+    H5open();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        hsize_t count = 0;
+        H5Inmembers(types[i], &count);
+        total += (int)count;
+    }
+    return total;
 }
 
 static int calls, fail_at;
@@ -171,6 +187,7 @@ Test(h5, writing_shows_old_or_new_whatever_call_fails)
 {
     char dir[64], path[96];
     struct err err;
+    int identifiers = open_identifiers();
     make_dir(dir);
     snprintf(path, sizeof path, "%s/file.h5", dir);
     for (int good = 0; good < 2; good++) {
@@ -200,6 +217,7 @@ Test(h5, writing_shows_old_or_new_whatever_call_fails)
         } while (code && n < 200);
         cr_expect(n > 10 && n < 200, "only %d calls were failed", n);
     }
+    cr_expect_eq(open_identifiers(), identifiers);
     cr_expect_eq(fs_remove_tree(dir, &err), OK);
 }
 
@@ -208,6 +226,7 @@ Test(h5, reading_fails_cleanly_whatever_call_fails)
     char dir[64], path[96];
     struct err err;
     bool raw;
+    int identifiers = open_identifiers();
     make_dir(dir);
     snprintf(path, sizeof path, "%s/file.h5", dir);
     cr_assert_eq(write_file(path, &err), OK);
@@ -224,6 +243,7 @@ Test(h5, reading_fails_cleanly_whatever_call_fails)
         if (made < n) break;
     } while (n < 1000);
     cr_expect(n > 5 && n < 1000 && code == OK, "%d calls", n);
+    cr_expect_eq(open_identifiers(), identifiers);
     cr_expect_eq(fs_remove_tree(dir, &err), OK);
 }
 
@@ -233,6 +253,7 @@ Test(h5, truncated_and_flipped_files_are_damaged_and_never_crash)
     struct err err;
     struct arena arena = { 0 };
     bool raw;
+    int identifiers = open_identifiers();
     make_dir(dir);
     snprintf(path, sizeof path, "%s/file.h5", dir);
     cr_assert_eq(write_file(path, &err), OK);
@@ -254,6 +275,7 @@ Test(h5, truncated_and_flipped_files_are_damaged_and_never_crash)
     }
     cr_expect_gt(damaged, 500, "metadata is checked: %d flips noticed", damaged);
     arena_release(&arena);
+    cr_expect_eq(open_identifiers(), identifiers);
     cr_expect_eq(fs_remove_tree(dir, &err), OK);
 }
 

@@ -121,3 +121,121 @@ Test(schema, choices_have_one_shape_and_merge_by_alternative)
     cr_expect_eq(node_int(root, "model.layers.1.conv.kernel"), 5);
     arena_release(&arena);
 }
+
+static const char plain[] = "pawl: demo/1\nname: a\ndata: {file: a.h5}\ntrain: {epochs: 5}\n";
+
+/* What changes the configuration digest, and what does not. */
+static const struct {
+    const char *set;
+    bool changes;
+} changes[] = {
+    { "train.batch=128", true },
+    { "train.batch=256", false }, /* the default, written out */
+    { "train.optimizer={adamw: {lr: 0.001, weight_decay: 5e-2}}", false },
+    { "train.optimizer.adamw.lr=1e-2", true },
+    { "train.optimizer={sgd: {lr: 1e-3}}", true },
+    { "train.seed=0x1", false },
+    { "train.epochs=6", false }, /* schedule_end */
+    { "name=b", false },
+    { "data.file=/elsewhere/b.h5", false }, /* a path */
+    { "data.block=8KiB", false },
+    { "train.checkpoint.every=10st", false }, /* below a place */
+    { "data.shuffle=false", true },
+    { "model.layers=[relu]", true },
+    { "model.init=fashion@3", true },
+    { "slices=[{name: x, is: 1}]", true },
+    { "note=any text", false },
+};
+
+Test(schema, digest_covers_what_affects_the_numbers_and_nothing_else)
+{
+    struct arena arena = { 0 };
+    put("exp.yaml", plain);
+    struct document document = load(&arena, "exp.yaml", NULL);
+    struct digest before = document_digest(&document);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        const char *const set[] = { changes[i].set, NULL };
+        document = load(&arena, "exp.yaml", &(struct document_opts){ .set = set });
+        struct digest after = document_digest(&document);
+        cr_expect_eq(!digest_equal(&before, &after), changes[i].changes, "%s", changes[i].set);
+    }
+    json_t *end = document_values(&document, AFFECTS_SCHEDULE_END);
+    cr_expect_str_eq(json_canonical(&arena, end, NULL),
+                     "{\"pawl\":\"demo/1\",\"train\":{\"epochs\":\"5ep\"}}");
+    json_decref(end);
+    arena_release(&arena);
+}
+
+Test(schema, files_that_cannot_be_read_and_kinds_that_do_not_fit)
+{
+    struct arena arena = { 0 };
+    struct document document;
+    struct problems problems = { 0 };
+    struct err err;
+    const struct kind *const only_bar[] = { &bar_kind, NULL };
+    cr_expect_eq(document_load(&document, &arena, "no.yaml", demo_kinds, NULL, &problems, &err),
+                 NOT_FOUND);
+    put("exp.yaml", plain);
+    put("part.yaml", "pawl: part/1\nalpha: 0.1\n");
+    cr_expect_eq(document_load(&document, &arena, "exp.yaml", only_bar, NULL, &problems, &err),
+                 CONFIG);
+    cr_expect_str_eq(err.message, "kind 'demo/1' does not fit here");
+    cr_expect(err.line == 1 && err.column == 7);
+    problems = (struct problems){ 0 };
+    cr_expect_eq(document_load(&document, &arena, "part.yaml", only_bar, NULL, &problems, &err),
+                 CONFIG);
+    cr_expect_str_eq(problems.first->hint, "a part is for other files to extend");
+    problems = (struct problems){ 0 };
+    cr_expect_eq(document_load(&document, &arena, "part.yaml", demo_kinds, NULL, &problems, &err),
+                 OK, "a part alone is held to the table that knows its keys");
+    cr_expect_eq(document.kind, &part_kind);
+    cr_expect_null(node_at(document.root, "title"));
+    arena_release(&arena);
+}
+
+Test(schema, many_problems_are_counted_and_the_first_ones_kept)
+{
+    struct arena arena = { 0 };
+    struct document document;
+    struct problems problems = { 0 };
+    struct err err;
+    struct str text = { 0 }, out = { 0 };
+    str_add(&text, plain);
+    for (int i = 0; i < 50000; i++) str_addf(&text, "key_%d: 1\n", i);
+    put("exp.yaml", text.at);
+    cr_expect_eq(document_load(&document, &arena, "exp.yaml", demo_kinds, NULL, &problems, &err),
+                 CONFIG);
+    cr_expect_eq(problems.count, 50000);
+    cr_expect_str_eq(err.message, "50000 problems in 'exp.yaml'");
+    problems_print(&problems, &out);
+    cr_expect(text_ends(out.at, "and 49800 more problems\n"));
+    str_release(&text);
+    str_release(&out);
+    arena_release(&arena);
+}
+
+Test(schema, json_schema_has_a_definition_per_choice_and_every_key)
+{
+    struct arena arena = { 0 };
+    json_t *json = schema_json(&demo_kind);
+    const char *text = json_canonical(&arena, json, NULL);
+    json_t *definitions = json_object_get(json, "$defs");
+    cr_expect(json_object_get(definitions, "layers") && json_object_get(definitions, "optimizer"));
+    cr_expect_eq(json_object_size(definitions), 2, "a layer in a layer is the same definition");
+    static const char *const parts[] = {
+        "\"$schema\":\"https://json-schema.org/draft/2020-12/schema\"",
+        "\"const\":\"demo/1\"",
+        "\"$ref\":\"#/$defs/layers\"",
+        "\"enum\":[\"auto\",\"bf16\",\"f32\"]",
+        "\"exclusiveMinimum\":0.0,\"maximum\":10.0",
+        "\"description\":\"Peak learning rate. Allowed: above 0 and at most 10\"",
+        "\"default\":{\"adamw\":{\"weight_decay\":",
+        "\"additionalProperties\":false",
+        "\"then\":{\"properties\":{\"data\":{\"required\":[\"file\"]}",
+        "\"required\":[\"filters\"]",
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        cr_expect(strstr(text, parts[i]), "%s is not in %s", parts[i], text);
+    json_decref(json);
+    arena_release(&arena);
+}

@@ -134,3 +134,38 @@ Test(gradient, recipes_agree_with_finite_differences_on_every_case)
             cr_expect_geq(checked[i], 1, "%s has a recipe that no case checks", ops[i].name);
     device_close(&ref);
 }
+
+Test(gradient, accumulating_twice_gives_double)
+{
+    struct device ref;
+    struct err err = { 0 };
+    int outputs = 0;
+    cr_assert_eq(device_open(&ref, "ref", 1, &err), OK);
+    for (int i = 0; i < op_case_count; i++) {
+        struct arena arena = { 0 };
+        struct op_call forward, once, twice;
+        struct step_block block;
+        struct tensor cotangent[OP_OUTS];
+        case_forward(&forward, &op_cases[i], DTYPE_F64, 3, &block, &arena);
+        if (ops[forward.op].backward[0].present) call_once(&ref, &forward, &arena);
+        case_cotangents(cotangent, &forward, 4, &arena);
+        for (int r = 0; r < OP_GRADIENTS; r++) {
+            if (!case_backward(&once, &forward, op_cases[i].kinds, r, cotangent, &arena)) continue;
+            case_backward(&twice, &forward, op_cases[i].kinds, r, cotangent, &arena);
+            twice.accumulate = ops[twice.op].accumulates;
+            call_once(&ref, &once, &arena);
+            call_once(&ref, &twice, &arena);
+            call_once(&ref, &twice, &arena);
+            for (int j = 0; j < once.outs; j++) {
+                if (!(twice.accumulate >> j & 1) || !call_has_out(&once, j)) continue;
+                outputs++;
+                for (int64_t at = 0; at < shape_count(&once.out[j].shape); at++)
+                    cr_assert_eq(2 * tensor_get(&once.out[j], at), tensor_get(&twice.out[j], at),
+                                 "%s, output %d", op_cases[i].name, j);
+            }
+        }
+        arena_release(&arena);
+    }
+    cr_expect_geq(outputs, 50, "only %d outputs accumulate", outputs);
+    device_close(&ref);
+}

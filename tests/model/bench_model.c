@@ -9,36 +9,45 @@
 #define CONV(filters, stride)                                                                      \
     "{\"conv\":{\"filters\":" #filters ",\"kernel\":3,\"stride\":" #stride                         \
     ",\"padding\":\"same\",\"dilation\":1,\"groups\":1,\"bias\":\"auto\"}}"
-#define NORM        "{\"batch_norm\":{\"eps\":1e-5,\"momentum\":0.1}}"
-#define POOL        "{\"max_pool\":{\"size\":2,\"stride\":0,\"pad\":0}}"
+#define NORM         "{\"batch_norm\":{\"eps\":1e-5,\"momentum\":0.1}}"
+#define POOL         "{\"max_pool\":{\"size\":2,\"stride\":0,\"pad\":0}}"
 #define DENSE(units) "{\"dense\":{\"units\":" #units ",\"bias\":\"auto\"}}"
 #define MODEL(shape, dtype, layers)                                                                \
-    "{\"pawl\":\"model/1\",\"task\":\"classification\",\"outputs\":5,\"input\":{\"column\":"      \
-    "\"image\",\"dtype\":\"" dtype "\",\"shape\":" shape "},\"normalize\":{\"scale\":[0.02],"     \
-    "\"shift\":[-1.5]},\"loss\":{\"cross_entropy\":{\"label_smoothing\":0.1,\"balance\":false}}," \
+    "{\"pawl\":\"model/1\",\"task\":\"classification\",\"outputs\":5,\"input\":{\"column\":"       \
+    "\"image\",\"dtype\":\"" dtype "\",\"shape\":" shape "},\"normalize\":{\"scale\":[0.02],"      \
+    "\"shift\":[-1.5]},\"loss\":{\"cross_entropy\":{\"label_smoothing\":0.1,\"balance\":false}},"  \
     "\"layers\":[" layers "]}"
 
 static const struct {
     const char *name, *text;
 } models[] = {
     { "cnn", MODEL("[11,9,1]", "u8",
-                   CONV(6, 1) "," NORM ",{\"relu\":{}}," POOL "," CONV(7, 1) "," NORM
-                   ",{\"relu\":{}}," POOL ",{\"flatten\":{}}," DENSE(12)
-                   ",{\"relu\":{}}," DENSE(5)) },
-    { "residual", MODEL("[8,8,3]", "u8",
-                        CONV(8, 1) "," NORM ",{\"relu\":{}},{\"residual\":{\"layers\":[" CONV(8, 1)
-                        "," NORM ",{\"relu\":{}}," CONV(8, 1) "," NORM
-                        "],\"shortcut\":[]}},{\"relu\":{}},{\"residual\":{\"layers\":["
-                        CONV(12, 2) "," NORM "],\"shortcut\":[" CONV(12, 2) "," NORM
-                        "]}},{\"relu\":{}},{\"global_avg_pool\":{}}," DENSE(5)) },
-    { "mlp", MODEL("[13]", "u8",
-                   DENSE(17) ",{\"relu\":{}}," DENSE(11) ",{\"gelu\":{}}," DENSE(5)) },
-    { "mixed", MODEL("[6,6,2]", "u8",
-                     "{\"parallel\":{\"branches\":[[" CONV(3, 1) ",{\"silu\":{}}],[" CONV(4, 1)
-                     ",{\"tanh\":{}}]]}},{\"avg_pool\":{\"size\":2,\"stride\":0,\"pad\":0,"
-                     "\"count_padding\":false}},{\"permute\":{\"order\":[2,0,1]}},{\"flatten\":"
-                     "{}},{\"dropout\":{\"rate\":0.25}},{\"layer_norm\":{\"eps\":1e-5}},"
-                     DENSE(9) ",{\"sigmoid\":{}}," DENSE(5)) },
+                   CONV(6, 1) "," NORM ",{\"relu\":{}}," POOL "," CONV(
+                       7, 1) "," NORM ",{\"relu\":{}}," POOL
+                             ",{\"flatten\":{}}," DENSE(12) ",{\"relu\":{}}," DENSE(5)) },
+    { "residual",
+      MODEL(
+          "[8,8,3]", "u8",
+          CONV(8, 1) "," NORM ",{\"relu\":{}},{\"residual\":{\"layers\":[" CONV(
+              8, 1) "," NORM
+                    ",{\"relu\":{}}," CONV(
+                        8, 1) "," NORM
+                              "],\"shortcut\":[]}},{\"relu\":{}},{\"residual\":{\"layers\":[" CONV(
+                                  12, 2) "," NORM
+                                         "],\"shortcut\":[" CONV(
+                                             12,
+                                             2) "," NORM
+                                                "]}},{\"relu\":{}},{\"global_avg_pool\":{}}," DENSE(
+                                                    5)) },
+    { "mlp",
+      MODEL("[13]", "u8", DENSE(17) ",{\"relu\":{}}," DENSE(11) ",{\"gelu\":{}}," DENSE(5)) },
+    { "mixed",
+      MODEL("[6,6,2]", "u8",
+            "{\"parallel\":{\"branches\":[[" CONV(3, 1) ",{\"silu\":{}}],[" CONV(
+                4, 1) ",{\"tanh\":{}}]]}},{\"avg_pool\":{\"size\":2,\"stride\":0,\"pad\":0,"
+                      "\"count_padding\":false}},{\"permute\":{\"order\":[2,0,1]}},{\"flatten\":"
+                      "{}},{\"dropout\":{\"rate\":0.25}},{\"layer_norm\":{\"eps\":1e-5}}," DENSE(
+                          9) ",{\"sigmoid\":{}}," DENSE(5)) },
 };
 
 const char *model_text(const char *name)
@@ -75,13 +84,13 @@ void trial_open(struct trial *trial, const char *model, const struct trial_opts 
     MUST(model_io_read(&trial->io, trial->model, &err));
     MUST(device_open(&trial->device, opts->device, 2, &err));
     graph_init(&trial->graph, &trial->arena);
-    struct build_opts build = { .batch = opts->batch, .training = !opts->inference,
-                                .loss = true };
+    struct build_opts build = { .batch = opts->batch, .training = !opts->inference, .loss = true };
     MUST(model_build(&trial->graph, trial->model, &build, &err));
     MUST(params_open(&trial->params, &trial->graph, &trial->device, 1u << ARENA_GRADIENT, &err));
     MUST(params_init(&trial->params, 1, &err));
     if (!opts->inference) MUST(pass_backward(&trial->graph, opts->accumulate, NULL, &err));
-    struct program_opts how = { .dtype = opts->dtype, .no_fuse = opts->no_fuse,
+    struct program_opts how = { .dtype = opts->dtype,
+                                .no_fuse = opts->no_fuse,
                                 .no_reuse = opts->no_reuse };
     MUST(program_compile(&trial->program, &trial->graph, &trial->device, &trial->params, &how,
                          &err));
@@ -89,8 +98,9 @@ void trial_open(struct trial *trial, const char *model, const struct trial_opts 
     program_input(&trial->program, trial->graph.input, trial->input);
     program_input(&trial->program, trial->graph.target, trial->label);
     program_input(&trial->program, trial->graph.ordinal, trial->ordinal);
-    *trial->program.block = (struct step_block){ .seed = 3, .loss_scale = 1, .rate = 0.1f,
-                                                 .gradient_scale = 1, .valid_rows = opts->batch };
+    *trial->program.block = (struct step_block){
+        .seed = 3, .loss_scale = 1, .rate = 0.1f, .gradient_scale = 1, .valid_rows = opts->batch
+    };
 }
 
 void trial_close(struct trial *trial)

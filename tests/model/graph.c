@@ -75,7 +75,9 @@ Test(graph, variants_agree)
     static const struct variant variants[] = {
         { "cpu against ref", { .device = "cpu" }, { .device = "ref" }, 2e-4 },
         { "fused against plain", { .device = "cpu" }, { .device = "cpu", .no_fuse = true }, 2e-4 },
-        { "fused against plain on ref", { .device = "ref" }, { .device = "ref", .no_fuse = true },
+        { "fused against plain on ref",
+          { .device = "ref" },
+          { .device = "ref", .no_fuse = true },
           1e-5 },
         { "memory reused or not", { .device = "cpu" }, { .device = "cpu", .no_reuse = true }, 0 },
     };

@@ -1,9 +1,10 @@
 /* The vector code of the CPU device: serial functions on contiguous f32 ranges.
  *
  * Every .c file here is compiled three times (plain, AVX2 + FMA, AVX-512), each with its own suffix
- * on every symbol; `struct simd` is the table of one such build. Threads, dtypes and tensors are the
- * callers' business: these functions see pointers and counts. Sums run in a fixed order for a given
- * build. Outputs may be the same memory as an input of the same index, never overlap otherwise. */
+ * on every symbol; `struct simd` is the table of one such build. Threads, dtypes and tensors are
+ * the callers' business: these functions see pointers and counts. Sums run in a fixed order for a
+ * given build. Outputs may be the same memory as an input of the same index, never overlap
+ * otherwise. */
 #ifndef PAWL_KERNELS_CPU_SIMD_SIMD_H
 #define PAWL_KERNELS_CPU_SIMD_SIMD_H
 

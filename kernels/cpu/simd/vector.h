@@ -41,6 +41,7 @@ typedef float vec __attribute__((vector_size(VECTOR_FLOATS * 4)));
 typedef int32_t ivec __attribute__((vector_size(VECTOR_FLOATS * 4)));
 typedef uint8_t bvec __attribute__((vector_size(VECTOR_FLOATS)));
 
+/* Unaligned load. */
 static inline vec vec_load(const float *at)
 {
     vec v;
@@ -48,11 +49,13 @@ static inline vec vec_load(const float *at)
     return v;
 }
 
+/* Unaligned store. */
 static inline void vec_store(float *at, vec v)
 {
     memcpy(at, &v, sizeof v);
 }
 
+/* All lanes equal. */
 static inline vec vec_set(float value)
 {
     vec v = VECTOR_SPLAT(value);

@@ -1,0 +1,7 @@
+/* The list of all families, in the order in which help shows them. */
+#include "cli/groups.h"
+
+const struct command *const command_groups[] = {
+    data_commands,     train_commands,  eval_commands, release_commands,
+    registry_commands, config_commands, tool_commands, NULL,
+};

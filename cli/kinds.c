@@ -1,0 +1,7 @@
+/* One list, so that a new kind is one line. */
+#include "cli/kinds.h"
+
+#include "eval/suite.h"
+#include "trainer/experiment.h"
+
+const struct kind *const document_kinds[] = { &experiment_kind, &suite_kind, &part_kind, NULL };

@@ -1,0 +1,44 @@
+/* Option rows and small helpers that several commands share. */
+#ifndef PAWL_CLI_SHARED_H
+#define PAWL_CLI_SHARED_H
+
+#include "cli/command.h"
+#include "trainer/experiment.h"
+
+#define SET_OPTIONS                                                                                \
+    { "set", OPTION_LIST, "KEY=VALUE", "Overrides a key, e.g. train.seed=2; may be repeated." },   \
+    {                                                                                              \
+        "unset", OPTION_LIST, "KEY", "Takes a key back to its default; may be repeated."           \
+    }
+#define REGISTRY_OPTION                                                                            \
+    {                                                                                              \
+        "registry", OPTION_TEXT, "DIR", "The registry; else PAWL_REGISTRY, else the experiment's." \
+    }
+#define DEVICE_OPTION                                                                              \
+    {                                                                                              \
+        "device", OPTION_TEXT, "NAME", "Device to compute on: auto, cpu, or ref (slow, the law)."  \
+    }
+#define REASON_OPTION                                                                              \
+    {                                                                                              \
+        "reason", OPTION_TEXT, "TEXT", "Why; kept in the registry's history."                      \
+    }
+
+/* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; else NULL. */
+const char *registry_dir(const struct invocation *in, const char *experiment);
+
+/* The same, required. USAGE says how to name one. */
+enum code need_registry(const struct invocation *in, const char **dir, struct err *err);
+
+/* Loads and reads an experiment with --set applied. */
+enum code load_experiment(struct invocation *in, struct document *document,
+                          struct experiment *experiment, const char *path, struct err *err);
+
+/* Loads the weights that the experiment's `model.init` names; without it `weights` stays zeroed. */
+struct weights;
+enum code load_warm_start(const struct invocation *in, const struct experiment *experiment,
+                          struct weights *weights, struct err *err);
+
+/* The short form of a digest for people: "sha256:" and 12 digits. */
+const char *short_digest(struct arena *arena, const char *digest);
+
+#endif

@@ -1,0 +1,198 @@
+/* pawl train, plan, verify-resume. */
+#include "trainer/train.h"
+#include "base/clock.h"
+#include "cli/groups.h"
+#include "cli/shared.h"
+#include "trainer/plan.h"
+#include "workflow/verify_resume.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option train_options[] = {
+    { "run", OPTION_TEXT, "DIR", "The run's directory; default runs/NAME." },
+    SET_OPTIONS,
+    DEVICE_OPTION,
+    REGISTRY_OPTION,
+    { "time-limit", OPTION_TEXT, "TIME",
+      "Saves and stops (exit 75) after this time, e.g. 2h; in a "
+      "Slurm job a minute before its end." },
+    { "take-over", OPTION_FLAG, NULL, "Takes a run that another process seems to hold." },
+    { "allow-inexact", OPTION_FLAG, NULL, "Resumes although device, threads or libraries differ." },
+    { "kill-at-step", OPTION_INT, "N", "For drills: kills this process (SIGKILL) after step N." },
+    { 0 },
+};
+
+static const struct option plan_options[] = {
+    SET_OPTIONS,
+    DEVICE_OPTION,
+    { 0 },
+};
+
+static const struct option verify_options[] = {
+    { "kills", OPTION_INT, "N", "How often the run is killed; default 3." },
+    { "seed", OPTION_INT, "N", "Which steps; default 1." },
+    { "dir", OPTION_TEXT, "DIR", "Where the two runs go; default runs/verify-resume." },
+    SET_OPTIONS,
+    DEVICE_OPTION,
+    { 0 },
+};
+
+/* Seconds kept free before a scheduler's limit, for the last checkpoint. */
+enum { GRACE_S = 60 };
+
+/* --time-limit, or what is left of a Slurm job's time. */
+static enum code read_time(const struct invocation *in, double *seconds, struct err *err)
+{
+    const char *text = text_of(in, "time-limit"), *end = variable(in, "SLURM_JOB_END_TIME");
+    *seconds = 0;
+    if (text) {
+        if (units_time(seconds, text, NULL, NULL) && *seconds > 0) return OK;
+        return err_set(err, USAGE,
+                       "option '--time-limit' needs a time like 90s, 30min or 2h, not '%s'", text);
+    }
+    int64_t when;
+    if (!end || !units_int(&when, end, NULL)) return OK;
+    double left = (double)when - clock_wall() - GRACE_S;
+    *seconds = left > 1 ? left : 1;
+    return OK;
+}
+
+static void read_launch(const struct invocation *in, struct launch *launch)
+{
+    const char *restart = variable(in, "SLURM_RESTART_COUNT");
+    *launch = (struct launch){ .job = variable(in, "SLURM_JOB_ID"),
+                               .restart = restart ? strtoll(restart, NULL, 10) : 0,
+                               .take_over = given(in, "take-over") };
+}
+
+static json_t *train_json(const struct train_result *result)
+{
+    char digest[DIGEST_TEXT];
+    return json_pack("{s:s,s:s,s:s,s:s,s:I,s:f,s:f,s:b,s:b,s:O*}", "pawl", "train/1", "run",
+                     result->run, "checkpoint", result->checkpoint, "model_digest",
+                     digest_text(&result->digest, digest), "step", (json_int_t)result->step,
+                     "seconds", result->seconds, "rows_per_s", result->rows_per_s, "resumed",
+                     result->resumed, "already_done", result->already_done, "metrics",
+                     result->metrics);
+}
+
+static void print_result(const struct invocation *in, const struct train_result *result)
+{
+    json_t *document = train_json(result);
+    if (!print_json(in, document)) {
+        char digest[DIGEST_TEXT];
+        if (result->already_done)
+            printf("run %s is complete already; nothing to do\n", result->run);
+        else
+            printf("run %s: step %lld in %.1f s (%.0f rows/s)\n", result->run,
+                   (long long)result->step, result->seconds, result->rows_per_s);
+        const char *name;
+        json_t *value;
+        json_object_foreach(result->metrics, name, value)
+            printf("  validation %-12s %.5f\n", name, json_number_value(value));
+        printf("  checkpoint   %s\n  model digest %s\n", result->checkpoint,
+               digest_text(&result->digest, digest));
+    }
+    json_decref(document);
+}
+
+static enum code run_train(struct invocation *in, struct err *err)
+{
+    struct document document;
+    struct experiment experiment;
+    struct weights warm = { 0 };
+    struct train_result result = { 0 };
+    struct train_opts opts = { .run = text_of(in, "run"),
+                               .device = text_of(in, "device"),
+                               .build = PAWL_BUILD,
+                               .install_signals = true,
+                               .kill_at_step = int_of(in, "kill-at-step", 0),
+                               .allow_inexact = given(in, "allow-inexact") };
+    TRY(read_time(in, &opts.time_limit_s, err));
+    read_launch(in, &opts.launch);
+    TRY(load_experiment(in, &document, &experiment, in->args[0], err));
+    TRY(load_warm_start(in, &experiment, &warm, err));
+    if (warm.model) opts.warm = &warm;
+    enum code code = train(&result, &experiment, &opts, err);
+    if (!code) print_result(in, &result);
+    json_decref(result.metrics);
+    weights_release(&warm);
+    return code;
+}
+
+static enum code run_plan(struct invocation *in, struct err *err)
+{
+    struct document document;
+    struct experiment experiment;
+    struct str text = { 0 };
+    json_t *plan;
+    TRY(load_experiment(in, &document, &experiment, in->args[0], err));
+    TRY(plan_experiment(&plan, &experiment, text_of(in, "device"), err));
+    if (!print_json(in, plan)) {
+        plan_print(plan, &text);
+        fputs(str_text(&text), stdout);
+    }
+    str_release(&text);
+    json_decref(plan);
+    return OK;
+}
+
+static enum code run_verify(struct invocation *in, struct err *err)
+{
+    struct document document;
+    struct experiment experiment;
+    TRY(load_experiment(in, &document, &experiment, in->args[0], err));
+    struct verify_resume_opts opts = { .experiment = in->args[0],
+                                       .set = list_of(in, "set"),
+                                       .unset = list_of(in, "unset"),
+                                       .device = text_of(in, "device"),
+                                       .dir = text_of(in, "dir"),
+                                       .kills = int_of(in, "kills", 3),
+                                       .seed = (uint64_t)int_of(in, "seed", 1),
+                                       .environment = in->environment };
+    if (!opts.dir) opts.dir = "runs/verify-resume";
+    if (opts.kills < 1) return err_set(err, USAGE, "option '--kills' must be at least 1");
+    json_t *result;
+    TRY(verify_resume(&result, &opts, err));
+    if (!print_json(in, result))
+        printf("resuming is exact: %lld steps, killed %lld times; %lld tensors, positions, metrics "
+               "and losses are equal bit for bit\n",
+               (long long)json_integer_value(json_object_get(result, "steps")),
+               (long long)opts.kills,
+               (long long)json_integer_value(json_object_get(result, "compared")));
+    json_decref(result);
+    return OK;
+}
+
+const struct command train_commands[] = {
+    { .name = "plan",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
+      .help = "Shows shapes, parameters, FLOPs, memory and implementations before anything runs.",
+      .example = "pawl plan configs/fashion-cnn.yaml",
+      .options = plan_options,
+      .run = run_plan },
+    { .name = "train",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
+      .help = "Trains; an unfinished run resumes by itself, a finished one says so.",
+      .detail = "SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask for a stop: a complete checkpoint is "
+                "saved and the exit\ncode is 75. The same command goes on from there. A second "
+                "SIGINT ends at once.",
+      .example = "pawl train configs/fashion-cnn.yaml --set train.epochs=3 --run runs/short",
+      .options = train_options,
+      .run = run_train },
+    { .name = "verify-resume",
+      .args = "EXPERIMENT",
+      .least = 1,
+      .most = 1,
+      .help = "Proves that resuming is bit-identical, by killing and resuming.",
+      .example = "pawl verify-resume configs/mlp-table.yaml",
+      .options = verify_options,
+      .run = run_verify },
+    { 0 },
+};

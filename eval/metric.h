@@ -1,0 +1,99 @@
+/* The table of metrics: one row says what a metric is and how to compute it.
+ *
+ * Suites, gates, reports, the trainer's validation, help and tests loop over this table. The kind
+ * of statistic decides which method may bound a metric (eval/method.h). Per-example metrics are a
+ * function of one row's outputs and label; corpus metrics a function of many rows' outcomes, with
+ * or without a list of picks, so that a resample costs no copies. Sums are f64 in index order.
+ *
+ * A row with an output that is not finite has no prediction (-1) and NaN for every score: nothing
+ * is ever repaired here, so the gate sees it and fails. */
+#ifndef PAWL_EVAL_METRIC_H
+#define PAWL_EVAL_METRIC_H
+
+#include "dataset/dataset.h"
+
+enum statistic {
+    STATISTIC_PROPORTION, /* mean of scores that are 0 or 1 */
+    STATISTIC_MEAN,       /* mean of real scores */
+    STATISTIC_CORPUS,     /* a function of all rows together */
+    STATISTIC_SYSTEM,     /* repeated measurements of this machine */
+    STATISTIC_EXACT,      /* one number without sampling error */
+    STATISTIC_DOCUMENT,   /* a table for the report; no gate can bound it */
+    STATISTIC_COUNT
+};
+
+/* What a number is counted in; decides how a bar is written ("2ms", "8MiB") and shown. */
+enum metric_unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES, UNIT_PER_SECOND };
+
+/* Tasks that a metric fits, as bits of enum task. */
+enum {
+    FITS_CLASSIFICATION = 1 << TASK_CLASSIFICATION,
+    FITS_REGRESSION = 1 << TASK_REGRESSION,
+    FITS_ALL = FITS_CLASSIFICATION | FITS_REGRESSION
+};
+
+/* One row as a per-example metric sees it. All outputs are finite. */
+struct example {
+    const float *output; /* [width] logits, or predictions */
+    int64_t width;
+    int32_t label;       /* classification */
+    const float *target; /* [width], regression */
+    double log_sum;      /* classification: log sum of e^output */
+    int64_t k;           /* top_k: how many guesses count */
+};
+
+/* What became of many rows, for corpus metrics. Classification only. */
+struct outcomes {
+    int64_t n, classes;
+    const int32_t *label;      /* [n] */
+    const int32_t *prediction; /* [n]; -1: none */
+    const float *confidence;   /* [n]: probability of the prediction */
+};
+
+struct metric {
+    const char *name;
+    const char *help;
+    enum statistic statistic;
+    enum metric_unit unit;
+    unsigned fits;    /* FITS_... */
+    bool higher;      /* larger is better */
+    bool takes_k;     /* the gate key `k` applies (default METRIC_K) */
+    bool takes_batch; /* the gate keys `batch` and `machine` apply */
+    double quantile;  /* SYSTEM: which order statistic of the samples is the value */
+    int64_t samples;  /* SYSTEM: how many are taken */
+    double (*score)(const struct example *example); /* PROPORTION, MEAN */
+    double (*corpus)(const struct outcomes *outcomes, const int32_t *pick, int64_t n,
+                     double *scratch); /* CORPUS; pick NULL: rows 0..n-1 */
+};
+
+enum { METRIC_K = 5, ECE_BINS = 15 };
+
+/* The table, in the order of documentation; the row with this name, or NULL. */
+extern const struct metric metrics[];
+extern const size_t metric_count;
+const struct metric *metric_find(const char *name);
+
+/* Names that fit a task, for messages: "accuracy, top_k, ...". Arena-owned. */
+const char *metric_names(struct arena *arena, enum task task);
+const char *statistic_text(enum statistic statistic);
+
+/* What is derived from one row of logits: prediction (the first of the largest), its probability
+ * and the label's (NaN for label -1), in f64 by base/math. false, and -1 and NaN, when an output is
+ * not finite. */
+struct guess {
+    int32_t prediction;
+    double label_probability, confidence, log_sum;
+};
+bool guess_of(struct guess *guess, const float *output, int64_t width, int32_t label);
+
+/* f64 numbers of scratch that a corpus metric needs. */
+size_t metric_scratch(int64_t classes);
+
+/* The value of a quality metric over rows: `outputs` [n, k] are logits (then `targets` are int32_t
+ * [n]) or predictions (then float [n, k]). NaN when a row is not finite. This is how the trainer
+ * computes its validation metrics. Fails with USAGE when the metric has no such value or n is 0,
+ * DAMAGED when a label lies outside [0, k), NO_MEMORY. */
+enum code metric_of_rows(const struct metric *metric, double *value, const float *outputs,
+                         const void *targets, int64_t n, int64_t k, struct err *err);
+
+#endif

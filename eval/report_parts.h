@@ -1,0 +1,52 @@
+/* The parts of report.json (internal to eval/): eval_run and gate_replay make them by the same
+ * functions, so that a replay compares bytes. */
+#ifndef PAWL_EVAL_REPORT_PARTS_H
+#define PAWL_EVAL_REPORT_PARTS_H
+
+#include "eval/report.h"
+
+struct part_opts {
+    uint64_t seed;
+    const char *machine, *device;
+    int threads;
+};
+
+/* Values with intervals, gates on them, confusion and reliability. New reference. NO_MEMORY. */
+enum code part_quality(json_t **part, const struct suite *suite, const struct scores *scores,
+                       const struct decision *decision, const struct part_opts *opts,
+                       struct err *err);
+/* Measurements and gates on them. New reference. */
+enum code part_measured(json_t **part, const struct suite *suite, const struct scores *scores,
+                        const struct decision *decision, const struct part_opts *opts,
+                        struct err *err);
+json_t *part_verdict(const struct decision *decision);
+
+/* One gate as JSON. New reference. */
+json_t *trial_json(const struct trial *trial);
+
+/* Joins four parts (references are taken over) into report/1 with all digests. */
+json_t *report_join(json_t *inputs, json_t *quality, json_t *measured, json_t *verdict,
+                    struct digest *digest);
+
+/* "GATE_FAILED: 'a', 'b' fail", into err; returns the code of the verdict. */
+enum code report_outcome(const struct decision *decision, struct err *err);
+
+/* Views: JUnit XML, Markdown, HTML. */
+void report_junit(struct str *out, const json_t *report);
+void report_markdown(struct str *out, const json_t *report);
+
+/* The numbers of one gate step by step, for `pawl gate --explain`. */
+void explain_trial(struct str *out, const struct trial *trial, const struct suite *suite,
+                   const struct decision *decision);
+
+/* Why a gate's verdict is what it is, with the rows that would decide. */
+void gate_reason(struct str *out, const json_t *gate);
+
+/* A number for people: as many digits as say something, in its unit. */
+enum { NUMBER_TEXT = 40 };
+const char *number_text(char text[NUMBER_TEXT], double value, enum metric_unit unit);
+
+/* null for what is not finite. New reference. */
+json_t *real_or_null(double value);
+
+#endif

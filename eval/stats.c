@@ -1,0 +1,75 @@
+/* Exact bounds of proportions, order statistics, and Holm's correction. */
+#include "eval/stats.h"
+
+#include "base/math.h"
+
+#include <math.h>
+
+double stats_proportion_low(int64_t hits, int64_t n, double alpha)
+{
+    REQUIRE(hits >= 0 && hits <= n && n > 0);
+    return hits == 0 ? 0 : math_beta_quantile(alpha, (double)hits, (double)(n - hits + 1));
+}
+
+double stats_proportion_high(int64_t hits, int64_t n, double alpha)
+{
+    /* The bound of the complement, which keeps its digits where the share is near 1. */
+    return 1 - stats_proportion_low(n - hits, n, alpha);
+}
+
+double stats_quantile(const double *sorted, int64_t n, double quantile)
+{
+    /* The smallest sample with at least that share at or below it; the middle of a median. */
+    double place = quantile * (double)n;
+    int64_t rank = (int64_t)floor(place);
+    if ((double)rank == place && quantile == 0.5) return 0.5 * (sorted[rank - 1] + sorted[rank]);
+    if ((double)rank < place) rank++;
+    return sorted[rank > n ? n - 1 : rank - 1];
+}
+
+double stats_quantile_high(const double *sorted, int64_t n, double quantile, double alpha)
+{
+    /* The least r with P(X_(r) >= q) = P(Bin(n, q) <= r - 1) >= 1 - alpha. */
+    int64_t low = 1, high = n + 1;
+    while (low < high) {
+        int64_t r = low + (high - low) / 2;
+        if (math_binomial_tail(r, n, quantile) <= alpha)
+            high = r;
+        else
+            low = r + 1;
+    }
+    return low > n ? INFINITY : sorted[low - 1];
+}
+
+double stats_quantile_low(const double *sorted, int64_t n, double quantile, double alpha)
+{
+    /* The largest r with P(X_(r) <= q) = P(Bin(n, q) >= r) >= 1 - alpha. */
+    int64_t low = 0, high = n;
+    while (low < high) {
+        int64_t r = low + (high - low + 1) / 2;
+        if (math_binomial_cdf(r - 1, n, quantile) <= alpha)
+            low = r;
+        else
+            high = r - 1;
+    }
+    return low == 0 ? -INFINITY : sorted[low - 1];
+}
+
+void stats_holm(bool *rejected, double *level, const double *p, size_t count, double alpha)
+{
+    bool open = true;
+    for (size_t i = 0; i < count; i++) rejected[i] = false;
+    for (size_t step = 0; step < count; step++) {
+        /* The step-th smallest, ties in index order. */
+        size_t at = 0;
+        for (size_t i = 0; i < count; i++) {
+            size_t before = 0;
+            for (size_t j = 0; j < count; j++) before += p[j] < p[i] || (p[j] == p[i] && j < i);
+            if (before == step) at = i;
+        }
+        double held = alpha / (double)(count - step);
+        open = open && p[at] <= held;
+        rejected[at] = open;
+        if (level) level[at] = held;
+    }
+}

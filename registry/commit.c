@@ -1,0 +1,102 @@
+/* The append loop seen from the registry: state, refusal of what cannot be honoured, views. */
+#include "registry/commit.h"
+
+#include "base/log.h"
+#include "base/str.h"
+#include "registry/views.h"
+
+struct change {
+    struct registry *registry;
+    registry_decide decide;
+    void *context;
+};
+
+static enum code apply(void *context, const struct entry *entry, struct err *err)
+{
+    const struct change *change = context;
+    struct registry *registry = change->registry;
+    TRY(state_apply(&registry->state, entry, err));
+    registry->state.head = (struct head){ .seq = entry->seq, .digest = entry->digest };
+    registry->open = registry->state.open;
+    return OK;
+}
+
+static enum code decide(void *context, struct draft *draft, struct err *err)
+{
+    const struct change *change = context;
+    const struct state *state = &change->registry->state;
+    if (state->beyond) {
+        err_set(err, REFUSED, "cannot change registry '%s': it holds a '%s' entry",
+                change->registry->dir, state->beyond);
+        err_hint(err, "Use a newer pawl: this one cannot apply the rules of that entry.");
+        return REFUSED;
+    }
+    return change->decide(change->context, state, draft, err);
+}
+
+/* A view is written after its entry is durable, so what it knows must be in the journal. */
+static enum code check_view(const struct registry *registry, struct err *err)
+{
+    struct channels_view view;
+    if (channels_view_read(registry, &view, NULL)) return OK;
+    enum code code = journal_holds(&registry->journal, &view.head, err);
+    channels_view_release(&view);
+    return code;
+}
+
+enum code registry_refresh(struct registry *registry, struct err *err)
+{
+    struct change change = { .registry = registry };
+    struct head head = registry->state.head;
+    TRY(check_view(registry, err));
+    return journal_end(&registry->journal, &head, apply, &change, err);
+}
+
+enum code registry_commit(struct registry *registry, registry_decide with, void *context,
+                          int64_t *seq, struct err *err)
+{
+    struct change change = { .registry = registry, .decide = with, .context = context };
+    struct journal_writer writer = { .apply = apply, .decide = decide, .context = &change };
+    struct head head = registry->state.head;
+    struct err ignored;
+    bool new_entry;
+    TRY(check_view(registry, err));
+    TRY(journal_commit(&registry->journal, &head, &writer, &new_entry, err));
+    if (seq) *seq = new_entry ? head.seq : 0;
+    if (new_entry && views_write(registry, &ignored))
+        log_warn("entry %lld is recorded, but a view of it was not written: %s",
+                 (long long)head.seq, ignored.message);
+    return OK;
+}
+
+enum code state_find_model(const struct state *state, const struct model_line **model,
+                           const char *name, struct err *err)
+{
+    *model = state_model(state, name);
+    if (*model) return OK;
+    struct arena arena = { 0 };
+    const char **names = ARENA_ARRAY(&arena, state->model_count + 1, const char *);
+    for (size_t i = 0; i < state->model_count; i++) names[i] = state->models[i].name;
+    const char *nearest = text_nearest(name, names);
+    err_set(err, NOT_FOUND, "no model '%s' in the registry", name);
+    if (nearest) err_hint(err, "Did you mean '%s'?", nearest);
+    arena_release(&arena);
+    return NOT_FOUND;
+}
+
+enum code state_find_version(const struct state *state, const struct model_line **model,
+                             const struct version **version, const char *name, int64_t number,
+                             struct err *err)
+{
+    TRY(state_find_model(state, model, name, err));
+    *version = model_version(*model, number);
+    if (*version) return OK;
+    return err_set(err, NOT_FOUND, "no version '%s@%lld': the newest is %s@%zu", name,
+                   (long long)number, name, (*model)->version_count);
+}
+
+void json_set_digest(json_t *object, const char *key, const struct digest *digest)
+{
+    char text[DIGEST_TEXT];
+    REQUIRE(json_object_set_new(object, key, json_string(digest_text(digest, text))) == 0);
+}

@@ -1,0 +1,35 @@
+/* How the registry changes: one entry per change, and the views behind it. For files of this
+ * room. */
+#ifndef PAWL_REGISTRY_COMMIT_H
+#define PAWL_REGISTRY_COMMIT_H
+
+#include "registry/registry.h"
+
+/* Decides on the state that the entry would follow; may be called again after a lost race. Fills
+ * the draft, leaves it empty when there is nothing to write, or refuses. */
+typedef enum code (*registry_decide)(void *context, const struct state *state, struct draft *draft,
+                                     struct err *err);
+
+/* Takes a decision to the end of the journal. After OK *seq (may be NULL) is the new entry, 0 when
+ * none was needed; the state contains it, and views were brought up to date (one that cannot be
+ * written is a warning). REFUSED when the journal holds entries whose rules this version cannot
+ * apply. */
+enum code registry_commit(struct registry *registry, registry_decide decide, void *context,
+                          int64_t *seq, struct err *err);
+
+/* Compares registry.json byte for byte with what entry 1 demands, whose digest is returned.
+ * NOT_FOUND when it is missing, DAMAGED. */
+enum code registry_check_identity(const struct registry *registry, struct digest *id,
+                                  struct err *err);
+
+/* Finds a model or version that must exist: NOT_FOUND with the nearest name. */
+enum code state_find_model(const struct state *state, const struct model_line **model,
+                           const char *name, struct err *err);
+enum code state_find_version(const struct state *state, const struct model_line **model,
+                             const struct version **version, const char *name, int64_t number,
+                             struct err *err);
+
+/* Sets a digest as a member. */
+void json_set_digest(json_t *object, const char *key, const struct digest *digest);
+
+#endif

@@ -1,0 +1,37 @@
+/* Putting a version in place: pulled, idempotent, atomic; meant to be run from a timer.
+ *
+ *   DIR/sha256-<hex>/   one bundle per version: its files, and bundle.json that names them
+ *   DIR/current         a relative link to the bundle in use, replaced by rename
+ *   DIR/state.json      what was deployed and how far the registry's journal was then
+ *
+ * A bundle appears under its name complete and verified, is probed there with its golden rows, and
+ * only then `current` moves. The last three deployed bundles stay. A reader opens `current` once,
+ * as a directory, and takes all files from that handle: it never sees two versions mixed. */
+#ifndef PAWL_REGISTRY_DEPLOY_H
+#define PAWL_REGISTRY_DEPLOY_H
+
+#include "registry/registry.h"
+
+enum { DEPLOY_KEEP = 3 };
+
+struct deployed {
+    struct resolved version;
+    char bundle[80]; /* the bundle's name in DIR */
+    bool unchanged;  /* `current` pointed to it already */
+    int64_t rows;    /* golden rows probed (0 when unchanged) ... */
+    double worst;    /* ... and the largest deviation among them */
+};
+
+/* Deploys what REF resolves to into DIR (made when missing), probing on `device` (NULL: "cpu").
+ * HOPELESS when the probe fails: `current` stays what it was. REFUSED when DIR follows another
+ * registry, or this one is older than at the last deployment; DAMAGED when its history was
+ * rewritten since, or content or the bundle in use is damaged. After any failure the next call goes
+ * on. */
+enum code registry_deploy(struct registry *registry, struct deployed *deployed, const char *ref,
+                          const char *dir, const char *device, struct err *err);
+
+/* status/1 {current, registry, seq, bundles}: what DIR holds, every file of the bundle in use
+ * hashed. Needs no registry. NOT_FOUND when nothing was deployed there; DAMAGED. */
+enum code deploy_status(const char *dir, json_t **status, struct err *err);
+
+#endif

@@ -1,0 +1,158 @@
+/* Content by digest: every way in ends in one link(2), every way out in one comparison. */
+#include "registry/store.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum code store_init(struct store *store, const char *dir, const char *staging, struct err *err)
+{
+    int len = snprintf(store->dir, sizeof store->dir, "%s", dir);
+    int more = snprintf(store->staging, sizeof store->staging, "%s", staging);
+    if (len < 0 || more < 0 || (size_t)len >= sizeof store->dir ||
+        (size_t)more >= sizeof store->staging)
+        return err_set(err, USAGE, "cannot use '%.80s...': path longer than %zu bytes", dir,
+                       sizeof store->dir - 1);
+    return OK;
+}
+
+char *store_path(struct arena *arena, const struct store *store, const struct digest *digest)
+{
+    char text[DIGEST_TEXT];
+    return arena_format(arena, "%s/%s", store->dir, digest_text(digest, text) + strlen("sha256:"));
+}
+
+static enum code wrong_content(const char *path, struct err *err)
+{
+    err_set(err, DAMAGED, "content '%s' is damaged: its bytes have another digest", path);
+    err_hint(err, "Run `pawl registry verify` to see what depends on it.");
+    return DAMAGED;
+}
+
+static enum code check_path(const char *path, const struct digest *digest, uint64_t *size,
+                            struct err *err)
+{
+    struct digest got;
+    enum code code = fs_digest(path, &got, size, err);
+    if (code == NOT_FOUND) return err_set(err, DAMAGED, "content '%s' is missing", path);
+    if (code) return code;
+    return digest_equal(&got, digest) ? OK : wrong_content(path, err);
+}
+
+enum code store_check(const struct store *store, const struct digest *digest, uint64_t *size,
+                      struct err *err)
+{
+    struct arena arena = { 0 };
+    enum code code = check_path(store_path(&arena, store, digest), digest, size, err);
+    arena_release(&arena);
+    return code;
+}
+
+enum code store_adopt(const struct store *store, const char *path, const struct digest *digest,
+                      struct err *err)
+{
+    struct arena arena = { 0 };
+    const char *to = store_path(&arena, store, digest);
+    bool made = false;
+    enum code code = OK;
+    if (fs_exists(to)) {
+        code = check_path(to, digest, NULL, err);
+    } else {
+        code = fs_protect(path, err);
+        if (!code) code = fs_link(path, to, &made, err);
+        if (!code && !made) code = check_path(to, digest, NULL, err);
+    }
+    if (!code) code = fs_sync_dir(store->dir, err);
+    arena_release(&arena);
+    return code;
+}
+
+enum code store_put(const struct store *store, struct digest *digest, const void *bytes, size_t len,
+                    struct err *err)
+{
+    struct arena arena = { 0 };
+    *digest = digest_of(bytes, len);
+    const char *path = store_path(&arena, store, digest);
+    bool made = false;
+    enum code code = OK;
+    if (!fs_exists(path)) code = fs_create_exclusive(path, bytes, len, &made, err);
+    if (!code && !made) code = check_path(path, digest, NULL, err);
+    if (!code && !made) code = fs_sync_dir(store->dir, err);
+    arena_release(&arena);
+    return code;
+}
+
+/* Adds a whole file to a writer, a megabyte at a time. */
+static enum code pour(struct fs_writer *writer, const char *path, struct err *err)
+{
+    enum { PART = 1 << 20 };
+    int fd = -1;
+    uint64_t size = 0;
+    void *part = NULL;
+    enum code code = block_alloc(&part, PART, "a copy buffer", err);
+    if (!code) code = fs_open(&fd, path, &size, err);
+    for (uint64_t at = 0; !code && at < size; at += PART) {
+        size_t len = size - at < PART ? (size_t)(size - at) : PART;
+        code = fs_pread(fd, part, len, at, path, err);
+        if (!code) code = fs_writer_add(writer, part, len, err);
+    }
+    fs_close(fd);
+    block_free(part);
+    return code;
+}
+
+enum code store_put_file(const struct store *store, struct digest *digest, uint64_t *size,
+                         const char *path, struct err *err)
+{
+    struct arena arena = { 0 };
+    struct fs_writer writer = { 0 };
+    uint64_t nonce[2];
+    random_bytes(nonce, sizeof nonce);
+    const char *staged = arena_format(&arena, "%s/content.%016llx%016llx", store->staging,
+                                      (unsigned long long)nonce[0], (unsigned long long)nonce[1]);
+    enum code code = fs_writer_open(&writer, staged, err);
+    if (code) goto out;
+    if ((code = pour(&writer, path, err))) goto out;
+    if (size) *size = writer.written;
+    if ((code = fs_writer_publish(&writer, digest, NULL, err))) goto out;
+    code = store_adopt(store, staged, digest, err);
+out:
+    fs_writer_abandon(&writer);
+    fs_remove(staged, NULL);
+    arena_release(&arena);
+    return code;
+}
+
+enum code store_read(const struct store *store, struct arena *arena, struct bytes *bytes,
+                     const struct digest *digest, size_t limit, struct err *err)
+{
+    const char *path = store_path(arena, store, digest);
+    enum code code = fs_read(arena, bytes, path, limit, err);
+    if (code == NOT_FOUND) return err_set(err, DAMAGED, "content '%s' is missing", path);
+    if (code) return code;
+    struct digest got = digest_of(bytes->at, bytes->len);
+    return digest_equal(&got, digest) ? OK : wrong_content(path, err);
+}
+
+enum code store_copy(const struct store *store, const struct digest *digest, const char *path,
+                     struct err *err)
+{
+    struct arena arena = { 0 };
+    struct fs_writer writer = { 0 };
+    struct digest got;
+    const char *from = store_path(&arena, store, digest);
+    enum code code = fs_writer_open(&writer, path, err);
+    if (code) goto out;
+    code = pour(&writer, from, err);
+    if (code == NOT_FOUND) code = err_set(err, DAMAGED, "content '%s' is missing", from);
+    if (code) goto out;
+    if ((code = fs_writer_publish(&writer, &got, NULL, err))) goto out;
+    if (!digest_equal(&got, digest)) {
+        fs_remove(path, NULL);
+        code = wrong_content(from, err);
+    }
+    if (!code) code = fs_protect(path, err);
+out:
+    fs_writer_abandon(&writer);
+    arena_release(&arena);
+    return code;
+}

@@ -1,0 +1,274 @@
+/* Bounds, tests and the bootstrap against SciPy and statsmodels (tests/eval_peers/record.py). */
+#include "eval/method.h"
+#include "eval/simd/draw.h"
+
+#include "base/math.h"
+#include "base/rng.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DATA PAWL_SOURCE_DIR "/tests/eval/data/"
+
+static double real(const json_t *json, const char *key)
+{
+    const json_t *value = json_object_get(json, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static json_t *recorded(void)
+{
+    json_t *json = NULL;
+    struct err err = { 0 };
+    cr_assert_eq(json_read(&json, DATA "intervals.json", 1 << 20, NULL, &err), OK, "%s",
+                 err.message);
+    return json;
+}
+
+Test(stats, clopper_pearson_is_that_of_statsmodels)
+{
+    json_t *json = recorded(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(json, "proportions"), i, row)
+    {
+        int64_t hits = (int64_t)real(row, "hits"), n = (int64_t)real(row, "n");
+        double alpha = real(row, "alpha");
+        cr_expect_lt(fabs(stats_proportion_low(hits, n, alpha) - real(row, "low")), 1e-12,
+                     "low %zu", i);
+        cr_expect_lt(fabs(stats_proportion_high(hits, n, alpha) - real(row, "high")), 1e-12,
+                     "high %zu", i);
+    }
+    cr_expect_eq(i, 20);
+    json_decref(json);
+}
+
+/* Scores of a pair: `only` rows for the candidate, `other` for the baseline, then ties. */
+static void pair_scores(double *score, double *baseline, int only, int other, int n)
+{
+    for (int i = 0; i < n; i++) {
+        score[i] = i < only || (i >= only + other && i % 2);
+        baseline[i] = i < only ? 0 : i < only + other ? 1 : score[i];
+    }
+}
+
+Test(stats, mcnemar_is_that_of_statsmodels_and_its_bounds_agree_with_it)
+{
+    json_t *json = recorded(), *row;
+    size_t i;
+    const struct metric *accuracy = metric_find("accuracy");
+    const struct method *method = method_for(accuracy, RULE_BETTER_BY, 0);
+    cr_assert_str_eq(method->name, "mcnemar");
+    json_array_foreach(json_object_get(json, "pairs"), i, row)
+    {
+        enum { N = 700 };
+        double score[N], baseline[N];
+        int only = (int)real(row, "only"), other = (int)real(row, "other");
+        pair_scores(score, baseline, only, other, N);
+        struct sample sample = { .metric = accuracy, .n = N, .score = score, .other = baseline };
+        struct question question = { .more = true, .bar = 0, .alpha = 0.05 };
+        struct answer answer;
+        struct err err;
+        cr_assert_eq(method->run(&answer, &sample, &question, &err), OK);
+        cr_expect_lt(fabs(answer.p_pass - real(row, "better")), 1e-12, "%d %d", only, other);
+        cr_expect_lt(fabs(answer.p_fail - real(row, "worse")), 1e-12, "%d %d", only, other);
+        cr_expect_lt(fabs(fmin(1, 2 * fmin(answer.p_pass, answer.p_fail)) - real(row, "two_sided")),
+                     1e-12);
+        cr_expect_eq(answer.low > 0, answer.p_pass <= 0.05, "%d %d", only, other);
+        cr_expect_eq(answer.high < 0, answer.p_fail <= 0.05, "%d %d", only, other);
+        cr_expect_eq(answer.value, (double)(only - other) / N);
+    }
+    cr_expect_eq(i, 8);
+    json_decref(json);
+}
+
+Test(stats, holm_is_that_of_statsmodels)
+{
+    json_t *json = recorded(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(json, "holm"), i, row)
+    {
+        const json_t *list = json_object_get(row, "p");
+        const json_t *wanted = json_object_get(row, "rejected");
+        double p[8];
+        bool rejected[8];
+        size_t count = json_array_size(list);
+        for (size_t j = 0; j < count; j++) p[j] = json_number_value(json_array_get(list, j));
+        stats_holm(rejected, NULL, p, count, 0.05);
+        for (size_t j = 0; j < count; j++)
+            cr_expect_eq(rejected[j], json_is_true(json_array_get(wanted, j)), "%zu/%zu", i, j);
+    }
+    cr_expect_eq(i, 5);
+    json_decref(json);
+}
+
+Test(stats, order_statistic_bounds_follow_their_definition)
+{
+    json_t *json = recorded(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(json, "quantiles"), i, row)
+    {
+        const json_t *list = json_object_get(row, "samples");
+        int64_t n = (int64_t)json_array_size(list);
+        double *x = malloc((size_t)n * sizeof *x), q = real(row, "q");
+        for (int64_t j = 0; j < n; j++) x[j] = json_number_value(json_array_get(list, (size_t)j));
+        double low = stats_quantile_low(x, n, q, 0.05), high = stats_quantile_high(x, n, q, 0.05);
+        cr_expect_eq(stats_quantile(x, n, q), real(row, "value"), "value %zu", i);
+        if (isnan(real(row, "low")))
+            cr_expect_eq(low, -INFINITY, "low %zu", i);
+        else
+            cr_expect_eq(low, real(row, "low"), "low %zu: %g", i, low);
+        if (isnan(real(row, "high")))
+            cr_expect_eq(high, INFINITY, "high %zu", i);
+        else
+            cr_expect_eq(high, real(row, "high"), "high %zu: %g", i, high);
+        free(x);
+    }
+    cr_expect_eq(i, 7);
+    json_decref(json);
+}
+
+static const char *name_of(const json_t *row)
+{
+    return json_string_value(json_object_get(row, "name"));
+}
+
+static double mean_of(const void *context, const int32_t *pick, int64_t n, double *scratch)
+{
+    (void)scratch;
+    const double *x = context;
+    double sum = 0;
+    for (int64_t j = 0; j < n; j++) sum += x[pick ? pick[j] : j];
+    return sum / (double)n;
+}
+
+Test(stats, bca_bounds_are_those_of_scipy_within_the_noise_of_resampling)
+{
+    json_t *json = recorded(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(json, "bca"), i, row)
+    {
+        const json_t *list = json_object_get(row, "x");
+        int64_t n = (int64_t)json_array_size(list);
+        double *x = malloc((size_t)n * sizeof *x), noise = real(row, "noise"), sum_low = 0,
+               sum_high = 0;
+        for (int64_t j = 0; j < n; j++) x[j] = json_number_value(json_array_get(list, (size_t)j));
+        for (uint64_t key = 0; key < 5; key++) {
+            struct statistic_call call = { .value = mean_of, .context = x, .n = n };
+            struct resample_opts opts = { .key = key, .count = 4000, .threads = 1 };
+            struct bootstrap bootstrap;
+            struct err err;
+            cr_assert_eq(bootstrap_run(&bootstrap, &call, &opts, &err), OK);
+            sum_low += bootstrap_bound(&bootstrap, 0.05);
+            sum_high += bootstrap_bound(&bootstrap, 0.95);
+            /* The level of a bound is the level it was asked for. */
+            for (double level = 0.02; level < 1; level += 0.08)
+                cr_expect_lt(
+                    fabs(bootstrap_level(&bootstrap, bootstrap_bound(&bootstrap, level)) - level),
+                    strcmp(name_of(row), "differences") ? 0.003 : 0.03, "%s at %g", name_of(row),
+                    level);
+            bootstrap_release(&bootstrap);
+        }
+        /* The mean of five against the mean of ten, each with this noise: 4 standard errors. */
+        double limit = 4 * noise * sqrt(1.0 / 5 + 1.0 / 10);
+        cr_expect_lt(fabs(sum_low / 5 - real(row, "low")), limit, "%s low", name_of(row));
+        cr_expect_lt(fabs(sum_high / 5 - real(row, "high")), limit, "%s high", name_of(row));
+        free(x);
+    }
+    cr_expect_eq(i, 4);
+    json_decref(json);
+}
+
+Test(stats, every_build_draws_the_same_rows_as_philox)
+{
+    static const int64_t sizes[] = { 1, 5, 64, 65, 1000 };
+    void (*const builds[])(int32_t *, int64_t, uint64_t, uint64_t) = { draw_plain, draw_avx2,
+                                                                       draw_avx512 };
+    const bool usable[] = { true, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
+                            __builtin_cpu_supports("avx512dq") &&
+                                __builtin_cpu_supports("avx512bw") &&
+                                __builtin_cpu_supports("avx512vl") };
+    int32_t pick[1024];
+    for (size_t b = 0; b < 3; b++) {
+        for (size_t s = 0; usable[b] && s < sizeof sizes / sizeof *sizes; s++) {
+            int64_t n = sizes[s];
+            uint64_t key = 0x0123456789ABCDEFu, resample = ((uint64_t)7 << 32) + s;
+            builds[b](pick, n, key, resample);
+            for (int64_t j = 0; j < n; j++) {
+                uint64_t lane = (uint64_t)j % DRAW_LANES, block = (uint64_t)j / DRAW_BLOCK;
+                uint64_t word = (uint64_t)j % DRAW_BLOCK / DRAW_LANES;
+                struct philox draw = philox4x32(key, block * DRAW_LANES + lane, resample);
+                cr_assert_eq(pick[j], (int32_t)(((uint64_t)draw.word[word] * (uint64_t)n) >> 32),
+                             "build %zu, n %lld, position %lld", b, (long long)n, (long long)j);
+            }
+        }
+    }
+}
+
+Test(stats, a_bootstrap_does_not_depend_on_threads)
+{
+    enum { N = 1500 };
+    static double x[N];
+    for (int i = 0; i < N; i++) x[i] = (double)(rng_mix(3, (uint64_t)i) % 1000);
+    struct statistic_call call = { .value = mean_of, .context = x, .n = N };
+    struct bootstrap one, many;
+    struct err err;
+    cr_assert_eq(bootstrap_run(&one, &call, &(struct resample_opts){ 5, 999, 1 }, &err), OK);
+    for (int threads = 2; threads < 9; threads += 3) {
+        cr_assert_eq(bootstrap_run(&many, &call, &(struct resample_opts){ 5, 999, threads }, &err),
+                     OK);
+        cr_expect_eq(memcmp(one.sorted, many.sorted, 999 * sizeof(double)), 0, "%d", threads);
+        cr_expect_eq(one.acceleration, many.acceleration);
+        bootstrap_release(&many);
+    }
+    bootstrap_release(&one);
+}
+
+/* How often a bound fails to hold the truth, for proportions, by summing the binomial. */
+Test(stats, exact_bounds_miss_the_truth_at_most_as_often_as_stated)
+{
+    static const int sizes[] = { 3, 20, 77, 200 };
+    for (size_t s = 0; s < 4; s++) {
+        int n = sizes[s];
+        for (double truth = 0.03; truth < 1; truth += 0.045) {
+            double missed_low = 0, missed_high = 0;
+            for (int k = 0; k <= n; k++) {
+                double p = exp(lgamma(n + 1.0) - lgamma(k + 1.0) - lgamma(n - k + 1.0) +
+                               k * log(truth) + (n - k) * log1p(-truth));
+                if (stats_proportion_low(k, n, 0.05) > truth) missed_low += p;
+                if (stats_proportion_high(k, n, 0.05) < truth) missed_high += p;
+            }
+            cr_expect_leq(missed_low, 0.05 + 1e-9, "n %d truth %g", n, truth);
+            cr_expect_leq(missed_high, 0.05 + 1e-9, "n %d truth %g", n, truth);
+        }
+    }
+}
+
+/* BCa of the mean of an exponential with 200 rows: each bound misses in 5 % of draws, here within
+ * 1 % and three standard errors of 600 draws. */
+Test(stats, bca_bounds_hold_about_as_often_as_stated)
+{
+    enum { DRAWS = 600, N = 200 };
+    int missed_low = 0, missed_high = 0;
+    for (int d = 0; d < DRAWS; d++) {
+        double x[N];
+        for (int i = 0; i < N; i++) {
+            struct philox words = philox4x32(77, (uint64_t)i, (uint64_t)d);
+            x[i] = -log((words.word[0] + 0.5) * 0x1p-32);
+        }
+        struct statistic_call call = { .value = mean_of, .context = x, .n = N };
+        struct resample_opts opts = { .key = (uint64_t)d, .count = 1000, .threads = 2 };
+        struct bootstrap bootstrap;
+        struct err err;
+        cr_assert_eq(bootstrap_run(&bootstrap, &call, &opts, &err), OK);
+        missed_low += bootstrap_bound(&bootstrap, 0.05) > 1;
+        missed_high += bootstrap_bound(&bootstrap, 0.95) < 1;
+        bootstrap_release(&bootstrap);
+    }
+    double limit = 0.06 + 3 * sqrt(0.05 * 0.95 / DRAWS);
+    cr_expect_lt((double)missed_low / DRAWS, limit, "%d", missed_low);
+    cr_expect_lt((double)missed_high / DRAWS, limit, "%d", missed_high);
+    cr_expect(missed_low > 10 && missed_high > 10, "bounds are far too wide: %d, %d", missed_low,
+              missed_high);
+}

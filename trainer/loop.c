@@ -1,0 +1,276 @@
+/* The loop: one optimizer step after another, with validation and checkpoints at their distances.
+ *
+ * A boundary is an optimizer step: stop requests are looked at there, and what is saved is the
+ * state after a whole step. */
+#include "trainer/loop.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "trainer/facts.h"
+#include "trainer/signals.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Whether something with this distance is due after step `number`. */
+static bool due(const struct trainer *t, struct span every)
+{
+    double steps = every.unit == SPAN_EPOCHS ? every.value * (double)t->epoch_steps : every.value;
+    int64_t distance = (int64_t)(steps + 0.5);
+    if (distance < 1) distance = 1;
+    return t->number % distance == 0 || t->number == t->total_steps;
+}
+
+static enum code refuse_non_finite(struct trainer *t, const struct step_result *result,
+                                   struct err *err)
+{
+    trainer_note(t,
+                 json_pack("{s:s,s:s,s:I}", "kind", "alarm", "message",
+                           "loss or gradient is not finite", "step", (json_int_t)(t->number + 1)));
+    err_set(err, HOPELESS,
+            "cannot go on with run '%s': the %s is not finite at step %lld (rate %.3g)", t->run.dir,
+            isfinite(result->loss) ? "gradient" : "loss", (long long)t->number + 1, t->rate);
+    err_hint(err, "Lower the learning rate, clip the gradient, or use `non_finite: skip`.");
+    return HOPELESS;
+}
+
+static enum code take_step(struct trainer *t, struct err *err)
+{
+    struct batch batch;
+    struct step_result result;
+    TRY(loader_next(t->loader, &batch, err));
+    t->rate = schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, t->number,
+                            t->total_steps, t->epoch_steps);
+    TRY(step_run(&t->step, &batch, t->number, t->time, t->rate, &result, err));
+    if (result.skipped && t->experiment->non_finite == NON_FINITE_STOP)
+        return refuse_non_finite(t, &result, err);
+    t->number++;
+    if (result.skipped) {
+        t->skipped++;
+        return OK;
+    }
+    t->time++;
+    t->loss = result.loss;
+    t->norm = result.gradient_norm;
+    t->loss_sum += result.loss;
+    t->loss_count++;
+    return OK;
+}
+
+static void watch_early_stop(struct trainer *t)
+{
+    const struct experiment *e = t->experiment;
+    if (!e->early_stop) return;
+    const json_t *value = json_object_get(t->metrics, e->stop_by.metric);
+    double now = json_number_value(value);
+    double gain = e->stop_by.larger_is_better ? now - t->stop_best : t->stop_best - now;
+    if (json_is_number(value) && (!t->has_stop_best || gain > e->least_gain)) {
+        t->has_stop_best = true;
+        t->stop_best = now;
+        t->waited = 0;
+    } else {
+        t->waited++;
+    }
+    t->stopping_early = t->waited >= e->patience;
+}
+
+static void show_metrics(struct trainer *t)
+{
+    struct str line = { 0 };
+    const char *name;
+    json_t *value;
+    json_object_foreach(t->metrics, name, value)
+    {
+        char tag[128];
+        struct err unused;
+        if (!json_is_number(value)) {
+            str_addf(&line, "  %s is not finite", name);
+            continue;
+        }
+        snprintf(tag, sizeof tag, "validate/%s", name);
+        tensorboard_scalar(&t->run.board, tag, t->number, json_number_value(value), &unused);
+        if (strcmp(name, "loss") != 0) str_addf(&line, "  %s %.4f", name, json_number_value(value));
+    }
+    log_note("epoch %.4g  step %lld/%lld  loss %.4f  validation:%s",
+             (double)t->number / (double)t->epoch_steps, (long long)t->number,
+             (long long)t->total_steps, t->loss, str_text(&line));
+    str_release(&line);
+}
+
+/* A stop request ends it early; it is then made up for when the run goes on. */
+static enum code validate(struct trainer *t, struct err *err)
+{
+    json_t *metrics;
+    double begin = clock_monotonic();
+    enum code code = validator_run(&t->validator, &metrics, signals_stop, err);
+    if (code) return code == STOPPED ? OK : code;
+    json_decref(t->metrics);
+    t->metrics = metrics;
+    t->last_validation = t->number;
+    t->last_checkpoint = -1; /* what was saved at this step lacks these metrics */
+    trainer_note(t,
+                 json_pack("{s:s,s:I,s:O,s:f}", "kind", "validation", "step", (json_int_t)t->number,
+                           "metrics", metrics, "seconds", clock_monotonic() - begin));
+    show_metrics(t);
+    return OK;
+}
+
+static bool asked_to_stop(const struct trainer *t)
+{
+    const struct train_opts *o = t->opts;
+    return signals_stop() || (o->stop_after && t->number - t->began_at >= o->stop_after) ||
+           (o->time_limit_s > 0 && clock_monotonic() - t->started >= o->time_limit_s);
+}
+
+/* A complete checkpoint of where the run stands, waited for. */
+static enum code save_now(struct trainer *t, struct err *err)
+{
+    TRY(trainer_settle(t, true, err));
+    if (t->last_checkpoint != t->number) TRY(trainer_checkpoint(t, err));
+    return trainer_settle(t, true, err);
+}
+
+static enum code stop(struct trainer *t, struct err *err)
+{
+    TRY(save_now(t, err));
+    const char *why = signals_stop() ? signals_name() : "time limit";
+    trainer_note(t, json_pack("{s:s,s:I,s:s}", "kind", "stop", "step", (json_int_t)t->number,
+                              "reason", why));
+    trainer_status(t, "stopped");
+    log_live_end();
+    err_set(err, STOPPED, "stopped at step %lld of %lld on %s; the checkpoint is complete",
+            (long long)t->number, (long long)t->total_steps, why);
+    err_hint(err, "The same command goes on from there.");
+    return STOPPED;
+}
+
+/* What is due where the run stands: validation, then a checkpoint. One that is ranked by a metric
+ * is validated first in any case; early stopping looks at the validations that the configuration
+ * asks for alone, since the distance of checkpoints must not change the numbers. */
+static enum code at_boundary(struct trainer *t, struct err *err)
+{
+    const struct experiment *e = t->experiment;
+    bool save = due(t, e->checkpoint_every);
+    bool look = t->validates && due(t, e->validate_every);
+    if ((look || (save && e->best.metric)) && t->last_validation != t->number) {
+        TRY(validate(t, err));
+        if (t->last_validation != t->number) return OK; /* stopped */
+        if (look) watch_early_stop(t);
+    }
+    if (save && t->last_checkpoint != t->number) return trainer_checkpoint(t, err);
+    return trainer_settle(t, false, err);
+}
+
+static enum code run_steps(struct trainer *t, struct err *err)
+{
+    if (t->number) TRY(at_boundary(t, err)); /* what a stop request cut short */
+    while (t->number < t->total_steps && !t->stopping_early) {
+        if (asked_to_stop(t)) return stop(t, err);
+        TRY(take_step(t, err));
+        if (t->number == t->opts->kill_at_step) kill(getpid(), SIGKILL);
+        trainer_progress(t, t->number == t->total_steps);
+        TRY(at_boundary(t, err));
+    }
+    if (t->validates && t->last_validation != t->number && signals_stop()) return stop(t, err);
+    TRY(save_now(t, err));
+    trainer_note(t, json_pack("{s:s,s:I,s:s}", "kind", "end", "step", (json_int_t)t->number,
+                              "reason", t->stopping_early ? "early stop" : "complete"));
+    trainer_status(t, "done");
+    log_live_end();
+    return OK;
+}
+
+/* Whether these are the bytes that the run was trained on. */
+static enum code same_data(bool *same, const json_t *manifest, const char *path, struct err *err)
+{
+    struct dataset dataset;
+    char text[DIGEST_TEXT];
+    TRY(dataset_open(&dataset, path, err));
+    const char *stored = json_string_value(
+        json_object_get(json_object_get(manifest, "data"), "digest"));
+    *same = stored && strcmp(stored, digest_text(&dataset.digest, text)) == 0;
+    dataset_close(&dataset);
+    return OK;
+}
+
+/* Whether the run came to its end earlier, under this configuration and on this data. */
+static enum code finished_before(bool *finished, const struct experiment *experiment,
+                                 const char *dir, struct err *err)
+{
+    struct run_progress progress = { 0 };
+    json_t *manifest = NULL, *end = document_values(experiment->document, AFFECTS_SCHEDULE_END);
+    char text[DIGEST_TEXT];
+    enum code code = OK;
+    *finished = false;
+    if ((code = run_manifest(&manifest, dir, err))) {
+        if (code == NOT_FOUND) code = OK;
+        goto out;
+    }
+    if ((code = run_progress_read(&progress, dir, err))) goto out;
+    const char *config = json_string_value(json_object_get(manifest, "config_digest"));
+    if (progress.finished && json_equal(end, progress.schedule_end) && config &&
+        strcmp(config, digest_text(&experiment->digest, text)) == 0)
+        code = same_data(finished, manifest, experiment->data, err);
+out:
+    run_progress_release(&progress);
+    json_decref(manifest);
+    json_decref(end);
+    return code;
+}
+
+static enum code fill_result(struct train_result *result, const char *dir, struct err *err)
+{
+    struct arena arena = { 0 };
+    const char *best;
+    struct checkpoint checkpoint;
+    enum code code = run_best(&arena, &best, dir, err);
+    if (!code) code = checkpoint_open(&checkpoint, best, err);
+    if (!code) {
+        snprintf(result->checkpoint, sizeof result->checkpoint, "%s", best);
+        result->digest = checkpoint.model_digest;
+        result->metrics = json_deep_copy(json_object_get(checkpoint.trainer, "metrics"));
+        checkpoint_close(&checkpoint);
+    }
+    arena_release(&arena);
+    return code;
+}
+
+enum code train(struct train_result *result, const struct experiment *experiment,
+                const struct train_opts *opts, struct err *err)
+{
+    memset(result, 0, sizeof *result);
+    double started = clock_monotonic();
+    if (opts->install_signals) signals_install();
+    if (opts->run)
+        snprintf(result->run, sizeof result->run, "%s", opts->run);
+    else
+        snprintf(result->run, sizeof result->run, "runs/%s", experiment->name);
+    TRY(finished_before(&result->already_done, experiment, result->run, err));
+    if (result->already_done) return fill_result(result, result->run, err);
+
+    struct trainer trainer = { .experiment = experiment,
+                               .opts = opts,
+                               .saves = json_array(),
+                               .started = started,
+                               .last_checkpoint = -1,
+                               .last_validation = -1 };
+    enum code code = trainer_start(&trainer, err);
+    if (!code) {
+        result->resumed = trainer.number > 0;
+        code = run_steps(&trainer, err);
+        double seconds = clock_monotonic() - trainer.began;
+        result->step = trainer.number;
+        result->loss = trainer.loss;
+        result->seconds = seconds;
+        result->rows_per_s = seconds > 0 ? (double)((trainer.number - trainer.began_at) *
+                                                    experiment->batch) /
+                                               seconds
+                                         : 0;
+    }
+    log_live_end();
+    trainer_release(&trainer);
+    return code ? code : fill_result(result, result->run, err);
+}

@@ -1,0 +1,64 @@
+/* The training loop's state, shared by its parts (internal to trainer/). */
+#ifndef PAWL_TRAINER_LOOP_H
+#define PAWL_TRAINER_LOOP_H
+
+#include "trainer/save.h"
+#include "trainer/step.h"
+#include "trainer/train.h"
+#include "trainer/validate.h"
+
+struct trainer {
+    bool plan_only; /* compile without taking memory */
+    const struct experiment *experiment;
+    const struct train_opts *opts;
+    struct arena arena;
+    struct dataset dataset;
+    struct device device;
+    enum dtype dtype;
+    json_t *model, *profile;
+    float *class_weights;
+    struct params params;
+    struct step step;
+    struct loader *loader;
+    struct validator validator;
+    bool validates;
+    struct run run;
+    struct saver *saver;
+
+    int64_t epoch_steps, total_steps;
+    int64_t number; /* optimizer steps done: the position, with epoch_steps */
+    int64_t time;   /* updates made */
+    double loss, norm, rate;
+
+    /* watching a metric to stop early */
+    bool stopping_early, has_stop_best;
+    double stop_best;
+    int64_t waited;
+    json_t *metrics; /* last validation, or NULL */
+    int64_t last_validation, last_checkpoint;
+    json_t *saves; /* list of {name, step, value?} that this run keeps */
+
+    double started, began, last_log, last_status; /* started: with the command; began: to step */
+    int64_t began_at, logged_at;
+    double loss_sum; /* since the last step record */
+    int64_t loss_count, skipped;
+};
+
+/* start.c: device, data and programs; then everything up to the first step, and resuming. */
+enum code trainer_compile(struct trainer *trainer, struct err *err);
+enum code trainer_start(struct trainer *trainer, struct err *err);
+void trainer_release(struct trainer *trainer);
+
+/* keep.c: checkpoints: begin one, note a finished one, remove what no longer counts. */
+enum code trainer_checkpoint(struct trainer *trainer, struct err *err);
+enum code trainer_settle(struct trainer *trainer, bool wait, struct err *err);
+/* trainer/1 as it stands. New reference. */
+json_t *trainer_state(const struct trainer *trainer);
+enum code trainer_restore(struct trainer *trainer, const json_t *state, struct err *err);
+
+/* progress.c: log, TensorBoard, status, live line. `force` ignores the interval. */
+void trainer_progress(struct trainer *trainer, bool force);
+void trainer_note(struct trainer *trainer, json_t *record);
+void trainer_status(struct trainer *trainer, const char *state);
+
+#endif

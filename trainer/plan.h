@@ -1,0 +1,18 @@
+/* The plan: what an experiment would take, before anything runs.
+ *
+ * The programs are compiled as for training, without memory: shapes, parameters, FLOPs, memory by
+ * category and the implementation of each node are those of the run to come, not estimates. */
+#ifndef PAWL_TRAINER_PLAN_H
+#define PAWL_TRAINER_PLAN_H
+
+#include "base/str.h"
+#include "trainer/train.h"
+
+/* plan/1 (new reference). Fails as training would before its first step. */
+enum code plan_experiment(json_t **plan, const struct experiment *experiment, const char *device,
+                          struct err *err);
+
+/* The same for people. */
+void plan_print(const json_t *plan, struct str *out);
+
+#endif

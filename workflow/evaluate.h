@@ -1,0 +1,40 @@
+/* Evaluation as users ask for it: a suite, a REF, baselines by name, and the registry's record.
+ *
+ * `eval` itself knows no REFs and no registry. Here they are resolved; for a version of a registry
+ * the bar is sealed and the look written down before anything is scored, and the report is recorded
+ * after it was replayed from its own scores. */
+#ifndef PAWL_WORKFLOW_EVALUATE_H
+#define PAWL_WORKFLOW_EVALUATE_H
+
+#include "base/schema.h"
+
+struct evaluate_request {
+    const char *suite;    /* path */
+    const char *model;    /* REF */
+    const char *baseline; /* REF for `against: baseline`, or NULL */
+    const char *registry; /* directory, or NULL */
+    const char *out;      /* report directory; NULL: reports/<suite>-<model digest, 12 digits> */
+    const char *device;   /* or NULL */
+    const char *actor;
+    int threads; /* 0: all */
+    bool raw;    /* --weights raw */
+    bool reuse;  /* a report of the same suite, model and data is taken as it is */
+};
+
+struct evaluated {
+    char report[1100]; /* the report's directory */
+    char verdict[16];  /* "pass", "fail", "inconclusive" */
+    struct digest report_digest, suite_digest, model_digest;
+    bool sealed, reused;
+    json_t *report_json; /* report/1 */
+    struct str markdown; /* the report for people */
+};
+
+/* Evaluates, writes the report and, for a version, records it. The result is OK, GATE_FAILED or
+ * INCONCLUSIVE by the verdict (then `evaluated` is filled in too); other codes are failures: CONFIG
+ * with `problems` for the suite, NOT_FOUND, DAMAGED, REFUSED, ... */
+enum code evaluate(struct evaluated *evaluated, const struct evaluate_request *request,
+                   struct problems *problems, struct err *err);
+void evaluated_release(struct evaluated *evaluated);
+
+#endif

@@ -1,0 +1,73 @@
+/* Paths and versions behind one name. */
+#include "workflow/ref.h"
+
+#include "registry/weights.h"
+#include "trainer/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum code open_path(struct ref *ref, const char *text, struct err *err)
+{
+    struct arena *arena = &ref->arena;
+    if (!fs_is_dir(text)) {
+        err_set(err, NOT_FOUND, "cannot find model '%s': no such directory", text);
+        return err_hint(err, "Name a run, a checkpoint or a bundle by its path, or a version as "
+                             "NAME@7 or NAME@CHANNEL.");
+    }
+    bool run = fs_exists(path_join(arena, text, "incarnations"));
+    if (run) return run_best(arena, &ref->path, text, err);
+    ref->path = arena_copy(arena, text);
+    if (fs_exists(path_join(arena, text, "model.json"))) return OK;
+    return err_set(err, NOT_FOUND,
+                   "cannot use '%s' as a model: no run, checkpoint or bundle is there", text);
+}
+
+static enum code open_version(struct ref *ref, const char *text, const char *registry,
+                              struct err *err)
+{
+    ref->in_registry = true;
+    if (!registry) {
+        err_set(err, USAGE, "cannot resolve '%s': no registry is named", text);
+        return err_hint(err, "Say --registry DIR, set PAWL_REGISTRY, or give registry.path in the "
+                             "experiment.");
+    }
+    TRY(registry_open(&ref->registry, registry, err));
+    return registry_resolve(&ref->registry, &ref->version, text, err);
+}
+
+enum code ref_open(struct ref *ref, const char *text, const char *registry, struct err *err)
+{
+    memset(ref, 0, sizeof *ref);
+    ref->text = arena_copy(&ref->arena, text);
+    enum code code = ref_is_registry(text) ? open_version(ref, text, registry, err)
+                                           : open_path(ref, text, err);
+    if (code) ref_close(ref);
+    return code;
+}
+
+void ref_close(struct ref *ref)
+{
+    registry_close(&ref->registry);
+    arena_release(&ref->arena);
+    memset(ref, 0, sizeof *ref);
+}
+
+enum code ref_load(struct ref *ref, struct weights *weights, bool raw, struct err *err)
+{
+    if (ref->in_registry)
+        TRY(registry_weights(&ref->registry, weights, &ref->version, err));
+    else
+        TRY(weights_load(weights, ref->path, raw, err));
+    ref->model_digest = weights->digest;
+    return OK;
+}
+
+const char *ref_name(const struct ref *ref, char *text, size_t size)
+{
+    if (ref->in_registry)
+        snprintf(text, size, "%s@%lld", ref->version.model, (long long)ref->version.number);
+    else
+        snprintf(text, size, "%s", ref->path);
+    return text;
+}

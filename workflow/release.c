@@ -1,0 +1,178 @@
+/* The chain, one function a step. */
+#include "workflow/release.h"
+
+#include "base/log.h"
+#include "registry/deploy.h"
+#include "workflow/add.h"
+#include "workflow/evaluate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const step_names[STEP_COUNT] = {
+    [STEP_TRAIN] = "train",     [STEP_ADD] = "add",       [STEP_EVAL] = "eval",
+    [STEP_PROMOTE] = "promote", [STEP_DEPLOY] = "deploy",
+};
+
+enum release_step release_step(const char *name)
+{
+    int step = 0;
+    while (step < STEP_COUNT && strcmp(step_names[step], name) != 0) step++;
+    return (enum release_step)step;
+}
+
+const char *release_step_name(enum release_step step)
+{
+    return step_names[step];
+}
+
+/* What the steps hand on. */
+struct chain {
+    const struct release_request *request;
+    const struct experiment *experiment;
+    struct released *released;
+    struct problems *problems;
+    struct arena arena;
+    struct train_result trained;
+    struct added added;
+    struct registry registry;
+    bool registry_open;
+    const char *reason;
+};
+
+static void report(struct chain *c, enum release_step step, bool skipped, const char *text,
+                   const struct digest *digest)
+{
+    char hex[DIGEST_TEXT];
+    digest_text(digest, hex);
+    json_array_append_new(c->released->steps,
+                          json_pack("{s:s,s:b,s:s,s:s}", "step", step_names[step], "skipped",
+                                    skipped, "text", text, "digest", hex));
+    if (c->request->done) c->request->done(c->request->context, step, skipped, text, hex);
+}
+
+static enum code step_train(struct chain *c, struct err *err)
+{
+    TRY(train(&c->trained, c->experiment, c->request->train, err));
+    report(c, STEP_TRAIN, c->trained.already_done, c->trained.checkpoint, &c->trained.digest);
+    return OK;
+}
+
+static enum code step_add(struct chain *c, struct err *err)
+{
+    if (!c->request->registry) {
+        err_set(err, CONFIG, "cannot go on after train: no registry is named");
+        return err_hint(err,
+                        "Give registry.path in the experiment, say --registry DIR, or end with "
+                        "--to train.");
+    }
+    TRY(registry_open(&c->registry, c->request->registry, err));
+    c->registry_open = true;
+    struct add_request request = { .source = c->trained.run,
+                                   .name = c->experiment->registry_model,
+                                   .actor = c->request->actor,
+                                   .reason = c->reason };
+    TRY(add_run(&c->registry, &c->added, &request, err));
+    snprintf(c->released->version, sizeof c->released->version, "%s@%lld",
+             c->experiment->registry_model, (long long)c->added.number);
+    report(c, STEP_ADD, c->added.existed, c->released->version, &c->added.digest);
+    return OK;
+}
+
+static enum code step_eval(struct chain *c, struct err *err)
+{
+    if (!c->experiment->suite) {
+        err_set(err, CONFIG, "cannot evaluate: the experiment names no suite");
+        return err_hint(err, "Give eval.suite in the experiment, or end with --to add.");
+    }
+    struct evaluate_request request = { .suite = c->experiment->suite,
+                                        .model = c->released->version,
+                                        .registry = c->request->registry,
+                                        .device = c->request->train->device,
+                                        .actor = c->request->actor,
+                                        .reuse = true };
+    struct evaluated evaluated = { 0 };
+    enum code code = evaluate(&evaluated, &request, c->problems, err);
+    if (code == OK || code == GATE_FAILED || code == INCONCLUSIVE) {
+        snprintf(c->released->report, sizeof c->released->report, "%s", evaluated.report);
+        report(c, STEP_EVAL, evaluated.reused,
+               arena_format(&c->arena, "%s, %s/report.html", evaluated.verdict, evaluated.report),
+               &evaluated.report_digest);
+    }
+    evaluated_release(&evaluated);
+    return code;
+}
+
+/* The channel holds this version already: nothing to write down again. */
+static bool channel_holds(struct chain *c)
+{
+    struct resolved now;
+    struct err unused;
+    const char *ref = arena_format(&c->arena, "%s@%s", c->experiment->registry_model,
+                                   c->experiment->registry_channel);
+    return !registry_resolve(&c->registry, &now, ref, &unused) && now.number == c->added.number;
+}
+
+static enum code step_promote(struct chain *c, struct err *err)
+{
+    const struct experiment *e = c->experiment;
+    struct moved moved = { .number = c->added.number, .digest = c->added.digest };
+    bool holds;
+    TRY(registry_refresh(&c->registry, err));
+    holds = channel_holds(c);
+    if (!holds) {
+        struct move_opts opts = { .model = e->registry_model,
+                                  .channel = e->registry_channel,
+                                  .number = c->added.number,
+                                  .from = CHANNEL_ANY,
+                                  .actor = c->request->actor,
+                                  .reason = c->reason };
+        TRY(registry_promote(&c->registry, &moved, &opts, err));
+    }
+    report(c, STEP_PROMOTE, holds,
+           arena_format(&c->arena, "%s@%s -> %s", e->registry_model, e->registry_channel,
+                        c->released->version),
+           &moved.digest);
+    return OK;
+}
+
+static enum code step_deploy(struct chain *c, struct err *err)
+{
+    const struct experiment *e = c->experiment;
+    struct deployed deployed;
+    const char *ref = arena_format(&c->arena, "%s@%s", e->registry_model, e->registry_channel);
+    const char *device = c->request->train->device;
+    if (device && strcmp(device, "auto") == 0) device = NULL;
+    TRY(registry_deploy(&c->registry, &deployed, ref, e->deploy, device, err));
+    report(c, STEP_DEPLOY, deployed.unchanged, arena_format(&c->arena, "%s/current", e->deploy),
+           &deployed.version.digest);
+    return OK;
+}
+
+enum code release(struct released *released, const struct release_request *request,
+                  struct problems *problems, struct err *err)
+{
+    static enum code (*const steps[STEP_COUNT])(struct chain *, struct err *) = {
+        [STEP_TRAIN] = step_train,     [STEP_ADD] = step_add,       [STEP_EVAL] = step_eval,
+        [STEP_PROMOTE] = step_promote, [STEP_DEPLOY] = step_deploy,
+    };
+    memset(released, 0, sizeof *released);
+    released->steps = json_array();
+    struct chain chain = { .request = request,
+                           .experiment = request->experiment,
+                           .released = released,
+                           .problems = problems,
+                           .reason = request->reason };
+    char digest[DIGEST_TEXT];
+    if (!chain.reason)
+        chain.reason = arena_format(&chain.arena, "release of %s",
+                                    digest_text(&request->experiment->digest, digest));
+    enum release_step last = request->to;
+    if (last == STEP_DEPLOY && !request->experiment->deploy) last = STEP_PROMOTE;
+    enum code code = OK;
+    for (int step = 0; step <= (int)last && !code; step++) code = steps[step](&chain, err);
+    json_decref(chain.trained.metrics);
+    if (chain.registry_open) registry_close(&chain.registry);
+    arena_release(&chain.arena);
+    return code;
+}

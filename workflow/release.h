@@ -1,0 +1,42 @@
+/* The whole way: train, add, eval, promote, deploy. A step that was done before is skipped.
+ *
+ * Each step is what its own command does, on files; the chain can be stopped anywhere and started
+ * again, and goes on from what is there. */
+#ifndef PAWL_WORKFLOW_RELEASE_H
+#define PAWL_WORKFLOW_RELEASE_H
+
+#include "base/schema.h"
+#include "trainer/train.h"
+
+enum release_step { STEP_TRAIN, STEP_ADD, STEP_EVAL, STEP_PROMOTE, STEP_DEPLOY, STEP_COUNT };
+
+/* The step of a name ("promote"); STEP_COUNT when there is none. */
+enum release_step release_step(const char *name);
+const char *release_step_name(enum release_step step);
+
+struct release_request {
+    const struct experiment *experiment;
+    const struct train_opts *train;
+    const char *registry; /* directory, or NULL */
+    const char *reason;   /* NULL: "release of <configuration digest>" */
+    const char *actor;
+    enum release_step to; /* the last step to take */
+    /* Called after each step with what it did: a line, whether it was skipped, and its digest. */
+    void (*done)(void *context, enum release_step step, bool skipped, const char *text,
+                 const char *digest);
+    void *context;
+};
+
+struct released {
+    char version[140]; /* "fashion@1" */
+    char report[1100]; /* the report's directory */
+    json_t *steps;     /* list of {step, skipped, text, digest}; the caller decrefs */
+};
+
+/* Releases. Fails as the step that failed; a verdict that is not a pass ends the chain with its
+ * code. Without deploy.path it ends after promote, without registry.path after train (then `to`
+ * beyond is CONFIG), without eval.suite promote is REFUSED by the registry. */
+enum code release(struct released *released, const struct release_request *request,
+                  struct problems *problems, struct err *err);
+
+#endif
