@@ -1,4 +1,5 @@
 /* pawl promote, rollback, deploy: channels, and what stands behind them in production. */
+#include "base/utf8.h"
 #include "cli/groups.h"
 #include "cli/registry_text.h"
 #include "cli/shared.h"
@@ -125,6 +126,7 @@ static enum code show_status(struct invocation *in, const char *dir, struct err 
     TRY(deploy_status(dir, &status, err));
     if (!print_json(in, status)) {
         status_text(&text, status, dir);
+        utf8_make_printable(text.at);
         fputs(str_text(&text), stdout);
     }
     str_release(&text);

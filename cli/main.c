@@ -117,7 +117,8 @@ int main(int argc, char **argv)
         status = code_exit(code);
     }
     if ((fflush(stdout) != 0 || ferror(stdout)) && !status) {
-        fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));
+        err_errno(&err, IO, errno, "cannot write to standard output");
+        fprintf(stderr, "error: %s\n", err.message);
         status = code_exit(IO);
     }
     arena_release(&arena);

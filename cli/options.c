@@ -1,4 +1,5 @@
 /* Reading the command line against the command table. */
+#include "base/utf8.h"
 #include "cli/command.h"
 
 #include <stdio.h>
@@ -208,6 +209,10 @@ enum code invocation_read(struct invocation *in, int argc, char **argv, bool *he
 {
     int words;
     in->json = asks_for_json(argc, argv);
+    for (int i = 0; i < argc; i++)
+        if (!utf8_valid(argv[i], strlen(argv[i])))
+            return err_set(err, USAGE, "cannot use argument %d, '%s': it is not UTF-8 text", i + 1,
+                           argv[i]);
     *help = asks_for_help(in, argc, argv);
     if (*help) return OK;
     bool about = strcmp(argv[0], "help") == 0; /* `pawl help WORD`, and there is no such command */

@@ -2,6 +2,7 @@
 #include "cli/shared.h"
 
 #include "base/log.h"
+#include "base/utf8.h"
 #include "workflow/ref.h"
 
 #include <stdio.h>
@@ -29,6 +30,7 @@ void print_document(const struct invocation *in, json_t *document,
     struct str text = { 0 };
     if (print_json(in, document)) return;
     make(&text, document);
+    if (text.at) utf8_make_printable(text.at); /* names and reasons are other people's */
     fputs(str_text(&text), stdout);
     str_release(&text);
 }

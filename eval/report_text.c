@@ -2,6 +2,7 @@
  *
  * Gates that do not pass come first, each with its reason on a line of its own. Columns are as wide
  * as their widest cell; a cell may hold characters of several bytes, so width is not length. */
+#include "base/utf8.h"
 #include "eval/report_parts.h"
 
 #include <math.h>
@@ -29,9 +30,7 @@ static double real(const json_t *json, const char *key)
 
 static int width_of(const char *text)
 {
-    int width = 0;
-    for (; *text; text++) width += ((unsigned char)*text & 0xc0) != 0x80;
-    return width;
+    return utf8_columns(text, strlen(text));
 }
 
 static void add_padded(struct str *out, const char *text, int width)
