@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,6 +78,8 @@ static int print_help(const struct invocation *in)
     struct str text = { 0 };
     if (in->command)
         help_command(in->command, &text);
+    else if (in->family)
+        help_family(in->family, &text);
     else
         help_all(&text);
     print_text(in, str_text(&text));
@@ -113,7 +116,10 @@ int main(int argc, char **argv)
         }
         status = code_exit(code);
     }
-    if (fflush(stdout) != 0 && !status) status = code_exit(IO);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !status) {
+        fprintf(stderr, "error: cannot write to standard output: %s\n", strerror(errno));
+        status = code_exit(IO);
+    }
     arena_release(&arena);
     return status;
 }
