@@ -20,8 +20,8 @@ static struct window window_of(const struct op_call *call)
     return conv_window(call->attr, &x->shape, &w->shape);
 }
 
-/* oneDNN's forward code for a first layer is the better one on AVX2: a handful of channels makes runs
- * too short for our tiles. */
+/* On AVX2 oneDNN's forward code for a first layer is the better one: a handful of channels makes
+ * runs too short for our tiles. */
 static bool prefers_own(const struct device *device, enum onednn_pass pass,
                         const struct window *window)
 {

@@ -28,8 +28,8 @@ Test(plan, memory_is_what_the_opened_run_holds)
 {
     static const char *const trains[] = {
         "  epochs: 1\n  batch: 16\n  optimizer: {adamw: {lr: 0.1}}",
-        "  epochs: 1\n  batch: 16\n  micro_batch: 4\n  ema: {decay: 0.9}\n"
-        "  optimizer: {sgd: {lr: 0.1, momentum: 0.9}}",
+        ("  epochs: 1\n  batch: 16\n  micro_batch: 4\n  ema: {decay: 0.9}\n"
+         "  optimizer: {sgd: {lr: 0.1, momentum: 0.9}}"),
         "  steps: 3\n  batch: 16\n  optimizer: {sgd: {lr: 0.1, momentum: 0}}",
     };
     static const int slots[] = { 2, 1, 0 };
