@@ -17,7 +17,6 @@ static const struct {
 } devices[] = {
     { "cpu", device_open_cpu },
     { "ref", device_open_ref },
-    { "cpu", device_open_cpu },
 };
 
 enum { DEVICES = sizeof devices / sizeof *devices };
