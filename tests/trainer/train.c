@@ -302,3 +302,31 @@ Test(train, whatever_call_fails_the_run_comes_to_the_same_end, .timeout = 300)
     cr_expect_gt(failed, 10);
     small_close(&small);
 }
+
+/* Each block of memory is refused once: an error with the right code, and the next try works. */
+Test(train, whatever_memory_is_refused_the_run_says_so, .timeout = 120)
+{
+    struct small small;
+    struct err err = { 0 };
+    struct experiment experiment;
+    struct train_result straight, result;
+    int refused = 0;
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 1\n  batch: 16\n  micro_batch: 8\n  ema: {decay: 0.5}\n"
+                     "  optimizer: {adamw: {lr: 0.01}}\n  checkpoint: {every: 3st}");
+    cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &straight), OK);
+    for (uint64_t n = 1; n < 100; n++) {
+        struct train_opts opts = { .run = small_path(&small, "poor") };
+        MUST(fs_remove_tree(opts.run, &err));
+        memory_fail_after(n);
+        enum code code = small_train(&small, &experiment, &opts, &result);
+        memory_fail_after(0);
+        cr_assert(code == OK || code == NO_MEMORY, "block %d: %d", (int)n, code);
+        refused += code == NO_MEMORY;
+        cr_assert_eq(small_train(&small, &experiment, &opts, &result), OK);
+        cr_expect(digest_equal(&result.digest, &straight.digest), "block %d", (int)n);
+    }
+    cr_expect_gt(refused, 15, "%d", refused);
+    small_close(&small);
+}
