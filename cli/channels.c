@@ -1,7 +1,7 @@
 /* pawl promote, rollback, deploy: channels, and what stands behind them in production. */
 #include "base/utf8.h"
+#include "cli/documents.h"
 #include "cli/groups.h"
-#include "cli/registry_text.h"
 #include "cli/shared.h"
 #include "registry/deploy.h"
 

@@ -1,6 +1,6 @@
 /* pawl registry: making one, adding versions, asking questions. */
+#include "cli/documents.h"
 #include "cli/groups.h"
-#include "cli/registry_text.h"
 #include "cli/shared.h"
 #include "registry/verify.h"
 #include "workflow/add.h"

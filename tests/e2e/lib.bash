@@ -152,8 +152,11 @@ golden() {
         sed 's/^/out: /' out
         sed 's/^/err: /' err
         echo "exit code $code"
-    } | sed -E -e "s|$work|WORK|g" -e 's/sha256:[0-9a-f]{64}/DIGEST/g' -e 's/sha256:[0-9a-f]{12}/SHORT/g' \
-        -e 's/-[0-9a-f]{12}\b/-MODEL/g' -e 's/(pawl [0-9.]+ ).*/\1BUILD/' -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g' >told
+    } | sed -E -e "s|$work|WORK|g" \
+        -e 's/sha256:[0-9a-f]{64}/DIGEST/g; s/[0-9a-f]{64}/HEX/g; s/sha256:[0-9a-f]{12}/SHORT/g' \
+        -e 's/-[0-9a-f]{12}\b/-MODEL/g; s/(pawl [0-9.]+ ).*/\1BUILD/' \
+        -e 's/[0-9.]+ [KM]iB hashed/SIZE hashed/' \
+        -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g' >told
     if [ "${PAWL_GOLDEN:-}" = write ]; then
         mkdir -p "${file%/*}"
         cp told "$file"

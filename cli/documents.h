@@ -1,7 +1,7 @@
-/* The registry's documents for people: what `--format text` prints of list/1, history/1, version/1,
- * verify/1 and status/1. */
-#ifndef PAWL_CLI_REGISTRY_TEXT_H
-#define PAWL_CLI_REGISTRY_TEXT_H
+/* Documents for people: what `--format text` prints of list/1, history/1, version/1, verify/1,
+ * status/1, and of the facts in a run's manifest. */
+#ifndef PAWL_CLI_DOCUMENTS_H
+#define PAWL_CLI_DOCUMENTS_H
 
 #include "base/json.h"
 #include "base/str.h"
@@ -20,5 +20,8 @@ void version_text(struct str *out, const json_t *version);
 void verify_text(struct str *out, const json_t *result);
 /* The bundle in use and those kept. `dir` is the folder of deployments that was asked about. */
 void status_text(struct str *out, const json_t *status, const char *dir);
+
+/* The facts of a run's manifest that people ask for, a line each. */
+void run_facts_text(struct str *out, const json_t *facts);
 
 #endif

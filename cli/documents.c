@@ -1,6 +1,6 @@
 /* Documents laid out in columns. Digests are shown with twelve digits, whole only where somebody
  * would compare or copy them: a version's own, its model's, and the head of the journal. */
-#include "cli/registry_text.h"
+#include "cli/documents.h"
 
 #include "base/units.h"
 
@@ -135,12 +135,9 @@ static void add_reports(struct str *out, const json_t *reports)
     if (!json_array_size(reports)) str_add(out, "  none: it was not evaluated yet\n");
 }
 
-/* What is known of the run that made it; the whole of it is in --format json. */
-static void add_facts(struct str *out, const json_t *facts)
+void run_facts_text(struct str *out, const json_t *facts)
 {
     const json_t *data = json_object_get(facts, "data"), *device = json_object_get(facts, "device");
-    if (!json_is_object(facts)) return;
-    str_add(out, "\nmade by\n");
     str_addf(out, "  run            %s, seed %lld, started %s\n", text_in(facts, "name"),
              number_in(facts, "seed"), text_in(facts, "started"));
     str_addf(out, "  configuration  " SHORT "\n", text_in(facts, "config_digest"));
@@ -168,7 +165,10 @@ void version_text(struct str *out, const json_t *version)
     str_add(out, json_array_size(channels) ? "\n" : "none\n");
     add_files(out, json_object_get(version, "files"));
     add_reports(out, json_object_get(version, "reports"));
-    add_facts(out, json_object_get(version, "facts"));
+    const json_t *facts = json_object_get(version, "facts");
+    if (!json_object_size(facts)) return;
+    str_add(out, "\nmade by\n");
+    run_facts_text(out, facts);
 }
 
 void verify_text(struct str *out, const json_t *result)
