@@ -43,8 +43,8 @@ static enum code open_suite(struct evaluation *e, struct err *err)
     return suite_fit(&e->suite, &e->document, &e->dataset, e->problems, err);
 }
 
-/* A channel of the suite that nobody has moved yet is a baseline that there is not yet; one that the
- * command line names in vain is a mistake. */
+/* A channel of the suite that nobody has moved yet is a baseline that there is not yet; one that
+ * the command line names in vain is a mistake. */
 static enum code load_ref_baseline(struct evaluation *e, struct eval_baseline *baseline,
                                    struct weights *weights, const char *text, struct err *err)
 {
