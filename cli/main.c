@@ -69,7 +69,10 @@ static void print_failure(const struct invocation *in, const struct err *err)
     }
     bool failure = err->code != STOPPED && err->code != GATE_FAILED && err->code != INCONCLUSIVE;
     fprintf(stderr, "%s%s\n", failure ? "error: " : "", err->message);
-    if (*err->file) fprintf(stderr, "  --> %s:%d:%d\n", err->file, err->line, err->column);
+    if (*err->file && err->line)
+        fprintf(stderr, "  --> %s:%d:%d\n", err->file, err->line, err->column);
+    else if (*err->file) /* a text of the command line has no lines */
+        fprintf(stderr, "  --> %s\n", err->file);
     if (*err->hint) fprintf(stderr, "  = %s\n", err->hint);
 }
 

@@ -84,9 +84,11 @@ static enum code run_model(struct scores *scores, struct subject *subject,
     struct infer_opts how = { .device = opts->device, .threads = opts->threads };
     int threads = opts->threads > 0 ? opts->threads : omp_get_max_threads();
     const char *what = arena_format(&scores->arena, "the model of '%s'", subject->name);
-    enum code code = infer_open(&infer, weights, &how, err);
+    struct model_io io;
+    enum code code = model_io_read(&io, weights->model, err);
     if (code) goto out;
-    if ((code = harness_fits(infer_io(infer), dataset, split, what, err))) goto out;
+    if ((code = harness_fits(&io, dataset, split, what, err))) goto out;
+    if ((code = infer_open(&infer, weights, &how, err))) goto out;
     if ((code = block_alloc(&memory, in_bytes + (size_t)(call * outputs) * sizeof(float),
                             "rows of one call", err)))
         goto out;

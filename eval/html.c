@@ -187,7 +187,8 @@ static void scale_of(struct interval_picture *picture)
 static void gate_numbers(struct str *out, const json_t *gate, const struct metric *metric)
 {
     char text[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
-    str_addf(out, "<div class=\"num\"><b>%s</b><small>%s to %s</small><small>n = %g, ",
+    const char *gain = *html_word(gate, "against") ? "<span class=\"soft\">gain</span> " : "";
+    str_addf(out, "<div class=\"num\">%s<b>%s</b><small>%s to %s</small><small>n = %.0f, ", gain,
              number_text(text, html_real(gate, "value"), metric->unit),
              number_text(low, html_real(gate, "low"), metric->unit),
              number_text(high, html_real(gate, "high"), metric->unit), html_real(gate, "n"));

@@ -149,7 +149,7 @@ void html_slices(struct page *page)
         str_add(out, "</div><div class=\"pic\">");
         html_interval(out, &picture);
         str_addf(
-            out, "</div><div class=\"num\"><b>%s</b> <small>%s to %s, n = %g</small></div></div>",
+            out, "</div><div class=\"num\"><b>%s</b> <small>%s to %s, n = %.0f</small></div></div>",
             number_text(text, picture.value, UNIT_NONE), number_text(low, picture.low, UNIT_NONE),
             number_text(high, picture.high, UNIT_NONE), html_real(value, "n"));
         str_release(&label);

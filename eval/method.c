@@ -46,6 +46,24 @@ const struct method methods[] = {
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
       .run = run_mean },
+    { .name = "bootstrap_outer",
+      .help = "Bootstrap over rows; the farther of both quantiles bounds on each side, because the "
+              "metric's own bias defeats BCa.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULES_ALONE,
+      .biased = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 1000,
+      .run = run_outer },
+    { .name = "bootstrap_outer_paired",
+      .help = "The same for the difference, the same rows for both.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULES_PAIRED,
+      .paired = true,
+      .biased = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 1000,
+      .run = run_outer },
     { .name = "bca_corpus",
       .help = "BCa bootstrap over rows.",
       .statistic = STATISTIC_CORPUS,
@@ -85,6 +103,7 @@ const struct method *method_for(const struct metric *metric, enum rule rule, dou
         const struct method *method = &methods[i];
         if (method->statistic != metric->statistic || !(method->rules & 1u << rule)) continue;
         if (method->zero_margin && margin != 0) continue;
+        if (method->biased != metric->biased) continue;
         return method;
     }
     return NULL;

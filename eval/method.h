@@ -57,6 +57,7 @@ struct method {
     unsigned rules; /* bits of enum rule */
     bool paired, clustered;
     bool zero_margin; /* only for a margin of exactly 0 */
+    bool biased;      /* only for metrics that are biased on few rows */
     enum guarantee guarantee;
     int64_t smallest_n;
     enum code (*run)(struct answer *answer, const struct sample *sample,

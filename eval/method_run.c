@@ -129,6 +129,25 @@ static void answer_of(struct answer *answer, const struct bootstrap *bootstrap, 
     answer->smallest = power_distance(bootstrap->deviation, question->alpha);
 }
 
+/* The same for a biased statistic: both bounds reach as far as the farther quantile. */
+static void answer_outer(struct answer *answer, const struct bootstrap *bootstrap, int64_t n,
+                         const struct question *question)
+{
+    answer_of(answer, bootstrap, n, question);
+    if (bootstrap->degenerate && bootstrap->deviation == 0) return;
+    double reach = bootstrap_reach(bootstrap, question->alpha);
+    double level = bootstrap_reach_level(bootstrap, question->bar);
+    bool right = (answer->value >= question->bar) == question->more;
+    answer->degenerate =
+        false; /* an estimate below all resamples is this bias, not a lack of spread */
+    answer->low = answer->value - reach;
+    answer->high = answer->value + reach;
+    answer->p_pass = right ? level : 1 - level;
+    answer->p_fail = right ? 1 - level : level;
+    answer->needed = rows_needed(answer, n, question->bar);
+    answer->smallest = power_distance(bootstrap->deviation, question->alpha);
+}
+
 /* The gain is counted in the metric's good direction. */
 static double gain_sign(const struct sample *sample)
 {
@@ -207,7 +226,10 @@ static enum code resampled(struct answer *answer, const struct sample *sample,
                                              bootstrap, sample->kept->first };
         sample->kept->first = found;
     }
-    answer_of(answer, &found->bootstrap, sample->n, question);
+    if (sample->metric->biased)
+        answer_outer(answer, &found->bootstrap, sample->n, question);
+    else
+        answer_of(answer, &found->bootstrap, sample->n, question);
     return OK;
 }
 
@@ -226,6 +248,12 @@ METHOD_RUN(run_corpus)
                                    .n = sample->n,
                                    .scratch = metric_scratch(sample->outcomes->classes) };
     return resampled(answer, sample, question, &call, err);
+}
+
+METHOD_RUN(run_outer)
+{
+    REQUIRE(sample->metric->biased);
+    return run_corpus(answer, sample, question, err);
 }
 
 METHOD_RUN(run_quantile)

@@ -12,6 +12,7 @@ METHOD_RUN(run_clopper_pearson);
 METHOD_RUN(run_mcnemar);
 METHOD_RUN(run_mean);
 METHOD_RUN(run_corpus);
+METHOD_RUN(run_outer);
 METHOD_RUN(run_quantile);
 METHOD_RUN(run_exact);
 

@@ -35,6 +35,7 @@ const struct metric metrics[] = {
     { .name = "ece",
       .help = "Expected calibration error over 15 equal bins of confidence.",
       .statistic = STATISTIC_CORPUS,
+      .biased = true,
       .fits = FITS_CLASSIFICATION,
       .corpus = corpus_ece },
     { .name = "confusion",

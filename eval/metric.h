@@ -57,6 +57,7 @@ struct metric {
     enum metric_unit unit;
     unsigned fits;    /* FITS_... */
     bool higher;      /* larger is better */
+    bool biased;      /* CORPUS: larger on few rows than on many, so resampling adds bias */
     bool takes_k;     /* the gate key `k` applies (default METRIC_K) */
     bool takes_batch; /* the gate keys `batch` and `machine` apply */
     double quantile;  /* SYSTEM: which order statistic of the samples is the value */

@@ -102,11 +102,12 @@ enum code predict(const char *out, const struct weights *weights, const struct d
     struct infer_opts how = { .device = opts->device, .threads = opts->threads };
     p.call = opts->call_rows > 0 ? opts->call_rows : PREDICT_ROWS;
     p.call = (p.call + INFER_TILE_CPU - 1) / INFER_TILE_CPU * INFER_TILE_CPU;
-    enum code code = infer_open(&p.infer, weights, &how, err);
+    struct model_io io;
+    enum code code = model_io_read(&io, weights->model, err);
     if (code) goto out;
-    const struct model_io *io = infer_io(p.infer);
-    p.outputs = io->outputs;
-    if ((code = harness_fits(io, dataset, p.split, "the model", err))) goto out;
+    p.outputs = io.outputs;
+    if ((code = harness_fits(&io, dataset, p.split, "the model", err))) goto out;
+    if ((code = infer_open(&p.infer, weights, &how, err))) goto out;
     if ((code = take_memory(&p, err))) goto out;
     if ((code = h5_create(&p.h5, out, err))) goto out;
     if ((code = begin_columns(&p, err))) goto out;

@@ -186,8 +186,8 @@ static enum code publish(const char *out_dir, struct eval_result *result,
     }
     if ((code = fs_mkdirs(path_dir(&arena, out_dir), err))) goto out;
     fs_temporary_name(temporary, sizeof temporary, out_dir);
-    if ((code = fs_mkdirs(temporary, err))) goto out;
-    code = write_files(temporary, result, scores, dataset, &arena, err);
+    code = fs_mkdirs(temporary, err);
+    if (!code) code = write_files(temporary, result, scores, dataset, &arena, err);
     if (!code) code = fs_publish_dir(temporary, out_dir, err);
     if (code) fs_remove_tree(temporary, NULL);
 out:

@@ -15,8 +15,10 @@ const char *number_text(char text[NUMBER_TEXT], double value, enum metric_unit u
         units_bytes_text(text, value);
     else if (unit == UNIT_PER_SECOND)
         snprintf(text, NUMBER_TEXT, value < 100 ? "%.3g/s" : "%.0f/s", value);
+    else if (value == 0)
+        snprintf(text, NUMBER_TEXT, "0");
     else
-        snprintf(text, NUMBER_TEXT, fabs(value) < 0.001 && value != 0 ? "%.2e" : "%.4f", value);
+        snprintf(text, NUMBER_TEXT, fabs(value) < 0.001 ? "%.2e" : "%.4f", value);
     return text;
 }
 
@@ -69,7 +71,12 @@ static void add_numbers(struct str *out, const json_t *gate)
 {
     const struct metric *metric = metric_find(text_of(gate, "metric"));
     char value[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
-    str_addf(out, "%s [%s, %s], n = %.0f", number_text(value, real_of(gate, "value"), metric->unit),
+    if (!isfinite(real_of(gate, "value"))) {
+        str_addf(out, "no value, n = %.0f", real_of(gate, "n"));
+        return;
+    }
+    str_addf(out, "%s%s [%s, %s], n = %.0f", *text_of(gate, "against") ? "gain " : "",
+             number_text(value, real_of(gate, "value"), metric->unit),
              number_text(low, real_of(gate, "low"), metric->unit),
              number_text(high, real_of(gate, "high"), metric->unit), real_of(gate, "n"));
 }
@@ -85,7 +92,10 @@ void gate_reason(struct str *out, const json_t *gate)
     else
         str_add(out, reason_text(reason_of(gate)));
     if (json_object_get(gate, "needed_n"))
-        str_addf(out, "; about %.0f rows would decide", real_of(gate, "needed_n"));
+        str_addf(out,
+                 reason_of(gate) == REASON_COVERS ? "; about %.0f rows would decide"
+                                                  : "; at least %.0f are needed",
+                 real_of(gate, "needed_n"));
     if (json_object_get(gate, "smallest_effect"))
         str_addf(out, "; these rows can see a distance of %s",
                  number_text(text, real_of(gate, "smallest_effect"), metric->unit));

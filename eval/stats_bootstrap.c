@@ -150,17 +150,40 @@ void bootstrap_release(struct bootstrap *bootstrap)
     *bootstrap = (struct bootstrap){ 0 };
 }
 
-double bootstrap_bound(const struct bootstrap *bootstrap, double level)
+/* Linear between order statistics, as numpy and SciPy do. */
+static double quantile_of(const struct bootstrap *bootstrap, double share)
 {
-    double z = bootstrap->bias + math_normal_quantile(level);
-    double share = math_normal_cdf(bootstrap->bias + z / (1 - bootstrap->acceleration * z));
-    /* Linear between order statistics, as numpy and SciPy do. */
     double place = share * (double)(bootstrap->count - 1);
     int64_t below = (int64_t)floor(place);
     if (below >= bootstrap->count - 1) return bootstrap->sorted[bootstrap->count - 1];
     double rest = place - (double)below;
     return bootstrap->sorted[below] +
            rest * (bootstrap->sorted[below + 1] - bootstrap->sorted[below]);
+}
+
+double bootstrap_bound(const struct bootstrap *bootstrap, double level)
+{
+    double z = bootstrap->bias + math_normal_quantile(level);
+    return quantile_of(bootstrap,
+                       math_normal_cdf(bootstrap->bias + z / (1 - bootstrap->acceleration * z)));
+}
+
+double bootstrap_reach(const struct bootstrap *bootstrap, double alpha)
+{
+    double up = quantile_of(bootstrap, 1 - alpha) - bootstrap->estimate;
+    double down = bootstrap->estimate - quantile_of(bootstrap, alpha);
+    return up > down ? up : down;
+}
+
+double bootstrap_reach_level(const struct bootstrap *bootstrap, double at)
+{
+    double away = fabs(at - bootstrap->estimate);
+    int64_t above = 0, below = 0;
+    for (int64_t b = 0; b < bootstrap->count; b++) {
+        above += bootstrap->sorted[b] >= bootstrap->estimate + away;
+        below += bootstrap->sorted[b] <= bootstrap->estimate - away;
+    }
+    return ((double)(above > below ? above : below) + 0.5) / ((double)bootstrap->count + 1);
 }
 
 double bootstrap_level(const struct bootstrap *bootstrap, double at)

@@ -165,7 +165,7 @@ static bool ours(const char *name)
 {
     for (size_t i = 0; i < FOLDERS; i++)
         if (strcmp(folders[i].name, name) == 0) return true;
-    return name[0] == '.' && text_ends(name, ".tmp");
+    return fs_is_temporary(name);
 }
 
 /* A new or empty directory, or what an interrupted init left. */

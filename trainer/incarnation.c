@@ -182,6 +182,19 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
     }
 }
 
+/* Removes what killed starts left half written or half removed: who holds the run has no other
+ * writer beside it. Failing to is no failure. */
+static void sweep_checkpoints(struct run *run)
+{
+    char **names;
+    struct err unused;
+    const char *folder = path_join(&run->arena, run->dir, "checkpoints");
+    if (fs_list(&run->arena, &names, NULL, folder, &unused)) return;
+    for (; *names; names++)
+        if (fs_is_temporary(*names))
+            fs_remove_tree(path_join(&run->arena, folder, *names), &unused);
+}
+
 static enum code take(struct run *run, const json_t *manifest, const char *config,
                       const struct launch *launch, struct err *err)
 {
@@ -189,6 +202,7 @@ static enum code take(struct run *run, const json_t *manifest, const char *confi
     TRY(fs_mkdirs(path_join(arena, run->dir, "incarnations"), err));
     TRY(fs_mkdirs(path_join(arena, run->dir, "checkpoints"), err));
     TRY(take_number(run, launch, err));
+    sweep_checkpoints(run);
     enum code code = run_manifest(&run->manifest, run->dir, err);
     run->resuming = code == OK;
     if (code != NOT_FOUND) return code;

@@ -45,14 +45,16 @@ static enum code open_suite(struct evaluation *e, struct err *err)
     return suite_fit(&e->suite, &e->document, &e->dataset, e->problems, err);
 }
 
-/* A REF that names a channel nobody has moved yet is a baseline that there is not yet. */
+/* A channel of the suite that nobody has moved yet is a baseline that there is not yet; one that
+ * the command line names in vain is a mistake. */
 static enum code load_ref_baseline(struct evaluation *e, struct eval_baseline *baseline,
                                    struct weights *weights, const char *text, struct err *err)
 {
     struct ref ref;
     char name[256];
     enum code code = ref_open(&ref, text, e->request->registry, err);
-    if (code == NOT_FOUND && ref_is_empty_channel(text, e->request->registry)) {
+    if (code == NOT_FOUND && text != e->request->baseline &&
+        ref_is_empty_channel(text, e->request->registry)) {
         baseline->missing = true;
         return OK;
     }

@@ -269,6 +269,42 @@ Test(train, a_validation_cut_short_by_a_signal_is_made_up_for)
     small_close(&small);
 }
 
+/* The last start died after a checkpoint was in place and before the log said so, and left half of
+ * another. */
+Test(train, a_best_checkpoint_without_its_record_is_the_best_all_the_same)
+{
+    struct small small;
+    struct err err = { 0 };
+    struct bytes bytes;
+    struct experiment experiment;
+    struct train_result result;
+    const char *best;
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  steps: 9\n  batch: 16\n  validate_every: 1st\n"
+                     "  optimizer: {sgd: {lr: 0.01}}\n"
+                     "  checkpoint: {every: 1st, by: {metric: loss, mode: min}}");
+    struct train_opts opts = { .run = small_path(&small, "run"), .stop_after = 5 };
+    cr_assert_eq(small_train(&small, &experiment, &opts, &result), STOPPED);
+    MUST(run_best(&small.arena, &best, opts.run, &err));
+    cr_assert_str_eq(path_base(best), "step-0000000005-0001");
+    const char *log = small_path(&small, "run/log-0001.jsonl"), *record = NULL;
+    MUST(fs_read(&small.arena, &bytes, log, 1 << 20, &err));
+    for (const char *at = bytes.at; (at = strstr(at, "\"kind\":\"checkpoint\"")); at++) record = at;
+    cr_assert(record);
+    while (record[-1] != '\n') record--;
+    MUST(fs_publish_view(log, bytes.at, (size_t)(record - bytes.at), &err));
+    const char *half = small_path(&small, "run/checkpoints/.step-0000000006-0001.0.tmp/x");
+    MUST(fs_mkdirs(half, &err));
+
+    opts = (struct train_opts){ .run = opts.run, .time_limit_s = 1e-9 };
+    cr_assert_eq(small_train(&small, &experiment, &opts, &result), STOPPED);
+    MUST(run_best(&small.arena, &best, opts.run, &err));
+    cr_expect_str_eq(path_base(best), "step-0000000005-0001");
+    cr_expect(!fs_exists(half));
+    small_close(&small);
+}
+
 /* Fails call N while training: the run ends well, or stops with a reason; then it goes on to the
  * same end. */
 Test(train, whatever_call_fails_the_run_comes_to_the_same_end, .timeout = 300)
@@ -300,5 +336,33 @@ Test(train, whatever_call_fails_the_run_comes_to_the_same_end, .timeout = 300)
         }
     }
     cr_expect_gt(failed, 10);
+    small_close(&small);
+}
+
+/* Each block of memory is refused once: an error with the right code, and the next try works. */
+Test(train, whatever_memory_is_refused_the_run_says_so, .timeout = 120)
+{
+    struct small small;
+    struct err err = { 0 };
+    struct experiment experiment;
+    struct train_result straight, result;
+    int refused = 0;
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 1\n  batch: 16\n  micro_batch: 8\n  ema: {decay: 0.5}\n"
+                     "  optimizer: {adamw: {lr: 0.01}}\n  checkpoint: {every: 3st}");
+    cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &straight), OK);
+    for (uint64_t n = 1; n < 100; n++) {
+        struct train_opts opts = { .run = small_path(&small, "poor") };
+        MUST(fs_remove_tree(opts.run, &err));
+        memory_fail_after(n);
+        enum code code = small_train(&small, &experiment, &opts, &result);
+        memory_fail_after(0);
+        cr_assert(code == OK || code == NO_MEMORY, "block %d: %d", (int)n, code);
+        refused += code == NO_MEMORY;
+        cr_assert_eq(small_train(&small, &experiment, &opts, &result), OK);
+        cr_expect(digest_equal(&result.digest, &straight.digest), "block %d", (int)n);
+    }
+    cr_expect_gt(refused, 15, "%d", refused);
     small_close(&small);
 }
