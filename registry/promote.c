@@ -9,11 +9,13 @@
 
 struct moving {
     const struct move_opts *opts;
+    const struct registry *registry;
     enum entry_kind kind;
     struct moved *moved;
     bool looked;       /* the channel was seen before in this call: */
     int64_t seen;      /* the entry that had moved it last then, 0 for none */
     int64_t seen_held; /* and the version it held */
+    int64_t held;      /* what the channel holds now, 0 for nothing */
     struct digest report;
 };
 
@@ -90,22 +92,73 @@ static bool passes(const struct report_note *report)
     return strcmp(report->verdict, "pass") == 0;
 }
 
-/* Without required suites: the newest report of at least one suite passes. */
+/* What a sealed baseline NAME@CHANNEL means now: the version held, NULL for none. False for other
+ * names: a path, a number and a trained baseline do not move. */
+static bool baseline_now(const struct version **now, const struct state *state, const char *name)
+{
+    char model_name[NAME_LIMIT + 1];
+    const char *at = strchr(name, '@');
+    *now = NULL;
+    if (!at || at - name > NAME_LIMIT || name_check_channel(at + 1, NULL)) return false;
+    snprintf(model_name, sizeof model_name, "%.*s", (int)(at - name), name);
+    const struct model_line *model = state_model(state, model_name);
+    const struct channel *channel = model ? model_channel(model, at + 1) : NULL;
+    if (channel) *now = model_version(model, channel_now(channel)->number);
+    return true;
+}
+
+/* A report says how the candidate did beside what the channels held when its bar was sealed. Where
+ * one of them holds something else now, the comparison is about the past. */
+static enum code check_baselines(const struct moving *moving, const struct state *state,
+                                 const struct report_note *report, struct err *err)
+{
+    const struct move_opts *opts = moving->opts;
+    struct entry seal;
+    const char *name;
+    json_t *sealed;
+    enum code code = OK;
+    if (!report->seal || moving->held == opts->number) return OK;
+    TRY(journal_read(&moving->registry->journal, &seal, report->seal, err));
+    json_object_foreach(json_object_get(seal.body, "baselines"), name, sealed)
+    {
+        const struct version *now;
+        struct digest then;
+        bool was = digest_parse(&then, json_string_value(sealed));
+        if (!baseline_now(&now, state, name)) continue;
+        if (!now ? !was : was && digest_equal(&then, &now->model_digest)) continue;
+        if (now && digest_equal(&now->model_digest, &report->model_digest)) continue;
+        code = err_set(err, CONFLICT,
+                       "cannot promote %s@%lld to '%s': '%s' is no longer what its report (entry "
+                       "%lld) compared it with",
+                       opts->model, (long long)opts->number, opts->channel, name,
+                       (long long)report->seq);
+        err_hint(err, "Run `pawl eval SUITE --model %s@%lld` to compare it with what is there now.",
+                 opts->model, (long long)opts->number);
+        break;
+    }
+    entry_release(&seal);
+    return code;
+}
+
+/* Without required suites: the newest report of at least one suite passes, and is not stale. */
 static enum code check_any(struct moving *moving, const struct state *state,
                            const struct digest *model_digest, struct err *err)
 {
     const struct report_note *last = NULL;
+    enum code stale = OK;
     for (size_t i = state->report_count; i-- > 0;) {
         const struct report_note *report = &state->reports[i];
         if (!digest_equal(&report->model_digest, model_digest)) continue;
         bool newest = state_report(state, model_digest, &report->suite) == report;
         if (newest && passes(report)) {
+            enum code code = check_baselines(moving, state, report, err);
             moving->report = report->report;
-            return OK;
+            if (code != CONFLICT) return code;
+            stale = code;
         }
         if (!last) last = report;
     }
-    return refuse_suite(moving->opts, NULL, last, err);
+    return stale ? stale : refuse_suite(moving->opts, NULL, last, err);
 }
 
 static enum code check_reports(struct moving *moving, const struct state *state,
@@ -117,6 +170,7 @@ static enum code check_reports(struct moving *moving, const struct state *state,
         const struct digest *suite = &opts->required[i];
         const struct report_note *report = state_report(state, model_digest, suite);
         if (!report || !passes(report)) return refuse_suite(opts, suite, report, err);
+        TRY(check_baselines(moving, state, report, err));
         if (i == 0) moving->report = report->report;
     }
     return OK;
@@ -159,8 +213,9 @@ static enum code decide_promote(void *context, const struct state *state, struct
     TRY(state_find_version(state, &model, &version, opts->model, opts->number, err));
     const struct channel *channel = model_channel(model, opts->channel);
     TRY(check_from(moving, channel, err));
+    moving->held = channel ? channel_now(channel)->number : 0;
     TRY(check_reports(moving, state, &version->model_digest, err));
-    fill(moving, draft, version, channel ? channel_now(channel)->number : 0);
+    fill(moving, draft, version, moving->held);
     return OK;
 }
 
@@ -218,13 +273,17 @@ static enum code move(struct registry *registry, struct moving *moving, registry
 enum code registry_promote(struct registry *registry, struct moved *moved,
                            const struct move_opts *opts, struct err *err)
 {
-    struct moving moving = { .opts = opts, .kind = ENTRY_PROMOTE, .moved = moved };
+    struct moving moving = {
+        .opts = opts, .registry = registry, .kind = ENTRY_PROMOTE, .moved = moved
+    };
     return move(registry, &moving, decide_promote, err);
 }
 
 enum code registry_rollback(struct registry *registry, struct moved *moved,
                             const struct move_opts *opts, struct err *err)
 {
-    struct moving moving = { .opts = opts, .kind = ENTRY_ROLLBACK, .moved = moved };
+    struct moving moving = {
+        .opts = opts, .registry = registry, .kind = ENTRY_ROLLBACK, .moved = moved
+    };
     return move(registry, &moving, decide_rollback, err);
 }

@@ -81,7 +81,10 @@ static enum code apply_version(struct state *state, const struct entry *entry, s
 
 static enum code apply_report(struct state *state, const struct entry *entry, struct err *err)
 {
-    struct report_note report = { .seq = entry->seq, .number = entry_int(entry, "number") };
+    struct report_note report = { .seq = entry->seq,
+                                  .number = entry_int(entry, "number"),
+                                  .seal = json_integer_value(
+                                      json_object_get(entry->body, "seal")) };
     const struct model_line *model = state_model(state, entry_text(entry, "model"));
     const struct version *version = model ? model_version(model, report.number) : NULL;
     entry_digest(entry, &report.model_digest, "model_digest");

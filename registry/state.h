@@ -39,7 +39,7 @@ struct model_line {
 };
 
 struct report_note {
-    int64_t seq, number;
+    int64_t seq, number, seal;   /* seal: the entry that fixed its bar before, or 0 */
     const char *model, *verdict; /* "pass", "fail", "inconclusive" */
     struct digest model_digest, suite, report;
 };

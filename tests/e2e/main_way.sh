@@ -128,6 +128,19 @@ says 'deploy/current holds small@1' 'small@2'
 json_of 0 rollback small staging --to small@2 --reason 'it was not its fault'
 expect 7 rollback small staging --from small@1 --reason late
 
+# --- a comparison with what staging held then is none with what it holds now
+expect 0 train small.yaml --run runs/three --set train.seed=3 --quiet
+expect 0 registry add runs/three --as small
+says 'small@3'
+expect 0 eval pass.yaml --model small@3
+expect 0 rollback small staging --to small@1 --reason 'an emergency'
+golden promote-stale-baseline 7 promote small@3 staging --reason better
+expect 0 promote small@1 staging --reason 'it is there already'
+expect 0 eval pass.yaml --model small@3
+expect 0 promote small@3 staging --reason better
+expect 0 promote small@3 production --reason 'staging holds it itself'
+expect 0 rollback small staging --to small@2 --reason 'an emergency ends'
+
 # --- questions
 golden list 0 registry list
 golden history 0 registry history small
