@@ -51,9 +51,11 @@ static void fill(struct line *line, const json_t *gate)
     line->gate = gate;
     demand_text(&line->cells[0], gate);
     str_add(&line->cells[1], number_text(value, real(gate, "value"), metric->unit));
-    if (isfinite(real(gate, "low")) || isfinite(real(gate, "high")))
-        str_addf(&line->cells[1], " [%s, %s]", number_text(low, real(gate, "low"), metric->unit),
-                 number_text(high, real(gate, "high"), metric->unit));
+    double from = real(gate, "low"), to = real(gate, "high");
+    bool bounded = isfinite(from) || isfinite(to);
+    if (bounded && !(from == to)) /* a size has no interval */
+        str_addf(&line->cells[1], " [%s, %s]", number_text(low, from, metric->unit),
+                 number_text(high, to, metric->unit));
     str_addf(&line->cells[2], "n = %.0f", real(gate, "n"));
 }
 

@@ -164,30 +164,32 @@ static bool is_verdict(enum code code)
     return code == OK || code == GATE_FAILED || code == INCONCLUSIVE;
 }
 
-/* Replays the report and writes it into the registry; what is recorded is what the scores say. */
-static enum code record(struct evaluation *e, const char *out, struct err *err)
+/* Writes a report into the registry by what its replay said. */
+static enum code record(struct evaluation *e, const char *out, const struct eval_result *replayed,
+                        struct err *err)
 {
-    if (!e->model.in_registry) return OK;
+    struct report_opts report = { .model = e->model.version.model,
+                                  .number = e->model.version.number,
+                                  .dir = out,
+                                  .model_digest = replayed->model,
+                                  .suite = replayed->suite,
+                                  .report = replayed->report,
+                                  .verdict = verdict_text(replayed->verdict),
+                                  .seal = e->seal,
+                                  .actor = e->request->actor,
+                                  .reason = "evaluated" };
+    return registry_record_report(&e->model.registry, NULL, &report, err);
+}
+
+/* Replays a new report first: what is recorded is what the scores say. */
+static enum code replay_and_record(struct evaluation *e, const char *out, struct err *err)
+{
     struct eval_result replayed = { 0 };
     struct replay_opts opts = { .model = &e->weights.digest,
                                 .suite = &e->suite.digest,
                                 .threads = e->request->threads };
     enum code code = gate_replay(out, &opts, &replayed, err);
-    if (!is_verdict(code)) {
-        eval_result_release(&replayed);
-        return code;
-    }
-    struct report_opts report = { .model = e->model.version.model,
-                                  .number = e->model.version.number,
-                                  .dir = out,
-                                  .model_digest = replayed.model,
-                                  .suite = replayed.suite,
-                                  .report = replayed.report,
-                                  .verdict = verdict_text(replayed.verdict),
-                                  .seal = e->seal,
-                                  .actor = e->request->actor,
-                                  .reason = "evaluated" };
-    code = registry_record_report(&e->model.registry, NULL, &report, err);
+    if (is_verdict(code)) code = record(e, out, &replayed, err);
     eval_result_release(&replayed);
     return code;
 }
@@ -270,7 +272,11 @@ static enum code evaluate_all(struct evaluation *e, struct evaluated *evaluated,
         if (!is_verdict(verdict)) return verdict;
     }
     struct err failed;
-    enum code code = record(e, out, &failed);
+    enum code code = OK;
+    if (evaluated->reused)
+        code = record(e, out, &e->result, &failed);
+    else if (e->model.in_registry)
+        code = replay_and_record(e, out, &failed);
     if (code) {
         *err = failed;
         return code;
