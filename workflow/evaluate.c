@@ -31,7 +31,9 @@ struct evaluation {
 static enum code open_suite(struct evaluation *e, struct err *err)
 {
     const struct kind *const kinds[] = { &suite_kind, NULL };
-    TRY(document_load(&e->document, &e->arena, e->request->suite, kinds, NULL, e->problems, err));
+    /* problems point into the document, and outlive this evaluation */
+    TRY(document_load(&e->document, e->problems->arena, e->request->suite, kinds, NULL, e->problems,
+                      err));
     TRY(suite_resolve(&e->suite, &e->document, e->problems, err));
     const char *data = suite_data_file(&e->arena, &e->document);
     if (!data) {
