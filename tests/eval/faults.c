@@ -1,5 +1,5 @@
-/* Every system call and every large allocation behind an evaluation fails once: afterwards there is a
- * whole report or none, no litter, and an error that says what happened. */
+/* Every system call and every large allocation behind an evaluation fails once: afterwards there
+ * is a whole report or none, no litter, and an error that says what happened. */
 #include "tests/eval/stage.h"
 
 #include "base/h5.h"
