@@ -182,7 +182,7 @@ static enum code embedding_bwd_run(struct device *device, struct op_call *call, 
     int64_t count = shape_count(&call->in[1].shape), rows = call->out[0].shape.dim[0];
     int64_t list = align_128(count * 4) / 4;
     uint32_t *at = static_cast<uint32_t *>(call->workspace);
-    uint32_t *key = at, *position = at + list, *sorted = at + 2 * list, *order = at + 3 * list;
+    uint32_t *key = at, *position = at + list, *keys_out = at + 2 * list, *order = at + 3 * list;
     cudaStream_t stream = cuda_stream(device);
     size_t bytes = call->workspace_bytes - (size_t)list * 16;
     bool add = call->accumulate & 1;
@@ -196,9 +196,9 @@ static enum code embedding_bwd_run(struct device *device, struct op_call *call, 
         keys<<<grid_of(device, ceil_div(count, THREADS), 8), THREADS, 0, stream>>>(
             key, position, in_data<const Index>(call, 1), (unsigned)count, rows);
     });
-    (void)cub::DeviceRadixSort::SortPairs(at + 4 * list, bytes, key, sorted, position, order,
+    (void)cub::DeviceRadixSort::SortPairs(at + 4 * list, bytes, key, keys_out, position, order,
                                           (int)count, 0, key_bits(rows), stream);
-    struct sorted s = { sorted, order, (unsigned)count, (unsigned)rows, 0, 0, 0, add };
+    struct sorted s = { keys_out, order, (unsigned)count, (unsigned)rows, 0, 0, 0, add };
     with_float(call->out[0].dtype, [&](auto zero) {
         sums_launch<decltype(zero)>(device, call, s);
     });

@@ -104,6 +104,7 @@ static enum code copy_run(struct device *device, struct op_call *call, struct er
 struct order {
     struct digits to;
     int inner;
+    unsigned inner_size;
     int64_t out_stride; // of `inner` in the output
     int64_t tiles[2];   // along the output's innermost axis and along `inner`
     int64_t batch;      // combinations of the other axes
@@ -135,7 +136,8 @@ static struct order order_of(const struct op_call *call)
     while (o.to.stride[o.inner] != 1) o.out_stride *= o.to.size[o.inner++];
     int tile = tile_of(dtype_size(call->in[0].dtype));
     o.tiles[0] = ceil_div(o.to.size[0], tile);
-    o.tiles[1] = ceil_div(o.to.size[o.inner], tile);
+    o.inner_size = o.to.size[o.inner];
+    o.tiles[1] = ceil_div(o.inner_size, tile);
     for (int i = 1; i < o.to.rank; i++)
         if (i != o.inner) o.batch *= o.to.size[i];
     return o;
@@ -159,7 +161,7 @@ static __global__ __launch_bounds__(THREADS) void transpose(Unit *__restrict__ y
 {
     constexpr int PAD = sizeof(Unit) < 4 ? 4 / (int)sizeof(Unit) : 1, STEP = THREADS / TILE;
     __shared__ Unit box[TILE][TILE + PAD];
-    unsigned long_side = o.to.size[0], short_side = o.to.size[o.inner];
+    unsigned long_side = o.to.size[0], short_side = o.inner_size;
     for (unsigned t = blockIdx.x; t < tiles; t += gridDim.x) {
         unsigned first = t % (unsigned)o.tiles[0] * TILE, rest = t / (unsigned)o.tiles[0];
         unsigned second = rest % (unsigned)o.tiles[1] * TILE;

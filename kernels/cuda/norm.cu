@@ -181,7 +181,7 @@ static __device__ __forceinline__ void load_affine(struct affine<V> &norm,
 
 // POOL 1 and 2 are unrolled, 0 reads the side. SMOOTH: any activation, else none or ReLU.
 template <class T, int V, int POOL, bool SMOOTH>
-static __global__ __launch_bounds__(THREADS) void norm_apply(T *__restrict__ y,
+static __global__ __launch_bounds__(THREADS, 4) void norm_apply(T *__restrict__ y,
                                                              uint8_t *__restrict__ index,
                                                              const T *__restrict__ x,
                                                              struct norm_vectors vectors,
@@ -326,7 +326,7 @@ static __global__ void norm_sums_join(struct norm_gradients to, const float *par
 
 // dx = scale (g - dy_mean - (x - mean) slope); rows of `g` are windows, cut ones at the edges too.
 template <class T, int V, int POOL, bool SMOOTH>
-static __global__ __launch_bounds__(THREADS) void norm_backward(T *__restrict__ dx,
+static __global__ __launch_bounds__(THREADS, 2) void norm_backward(T *__restrict__ dx,
                                                                 const T *__restrict__ dy,
                                                                 const T *__restrict__ x,
                                                                 const uint8_t *__restrict__ index,
