@@ -16,8 +16,8 @@
 
 /* What both sides must agree on. */
 struct module_contract {
-    const char *version; /* of pawl */
-    uint32_t ops;        /* OP_COUNT */
+    const char *version;                     /* of pawl */
+    uint32_t ops;                            /* OP_COUNT */
     uint32_t device, call, attr, block, err; /* sizes */
 };
 

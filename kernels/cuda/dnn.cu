@@ -169,7 +169,8 @@ static bool accurate_enough(const struct engine *engine, const struct dnn_spec *
                      1u << CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13;
     if (spec->factors != DTYPE_F32) never |= winograd_notes;
     // With f32 factors the matrix units mean TF32.
-    if (spec->factors == DTYPE_F32 && !spec->tf32) never |= 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
+    if (spec->factors == DTYPE_F32 && !spec->tf32 && !spec->widened)
+        never |= 1u << CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     return (engine->notes & never) == 0;
 }
 
@@ -193,11 +194,11 @@ static bool try_config(struct dnn_plan *plan, cudnnHandle_t handle, const struct
     }
     plan->plan = made;
     plan->workspace_bytes = (size_t)bytes;
+    bool tf32 = spec->factors == DTYPE_F32 && !spec->widened &&
+                (engine.notes >> CUDNN_NUMERICAL_NOTE_TENSOR_CORE & 1);
     snprintf(plan->name, sizeof plan->name, "cudnn:%lld%s%s", (long long)engine.index,
              engine.notes & winograd_notes ? ":winograd" : "",
-             spec->factors == DTYPE_F32 && engine.notes >> CUDNN_NUMERICAL_NOTE_TENSOR_CORE & 1
-                 ? ":tf32"
-                 : "");
+             spec->widened ? ":widened" : tf32 ? ":tf32" : "");
     return true;
 }
 

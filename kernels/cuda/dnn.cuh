@@ -12,8 +12,9 @@ struct dnn_spec {
     enum op_kind pass; // CONV2D, CONV2D_BWD_DATA or CONV2D_BWD_WEIGHT
     struct window window;
     enum dtype factors, result;
-    bool add;  // result += (beta = 1)
-    bool tf32; // f32 factors may be rounded to TF32
+    bool add;     // result += (beta = 1)
+    bool tf32;    // f32 factors may be rounded to TF32
+    bool widened; // the f32 factors are copies of 16-bit ones, which TF32 holds exactly
 };
 
 enum { DNN_DESCRIPTORS = 16 };

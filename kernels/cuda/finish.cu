@@ -8,69 +8,11 @@
 //   widen            one thread per element, grid-stride; bytes: from + to once
 //
 // Not measured: no distance to the bandwidth is claimed.
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/library.cuh"
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-
-static const int threads_per_block = 256;
-
-__device__ static inline float load(const float *at)
-{
-    return *at;
-}
-
-__device__ static inline float load(const __nv_bfloat16 *at)
-{
-    return __bfloat162float(*at);
-}
-
-__device__ static inline float load(const __half *at)
-{
-    return __half2float(*at);
-}
-
-__device__ static inline void store(float *at, float value)
-{
-    *at = value;
-}
-
-__device__ static inline void store(__nv_bfloat16 *at, float value)
-{
-    *at = __float2bfloat16_rn(value);
-}
-
-__device__ static inline void store(__half *at, float value)
-{
-    *at = __float2half_rn(value);
-}
-
-// As kernels/ref/activation.c defines them; NaN stays NaN.
-__device__ static inline float activate(float x, enum activation act)
-{
-    switch (act) {
-    case ACT_RELU:
-        return x < 0 ? 0.0f : x;
-    case ACT_GELU:
-        return 0.5f * x * (1 + erff(x * 0.70710678f));
-    case ACT_SILU:
-        return x / (1 + expf(-x));
-    case ACT_TANH:
-        return tanhf(x);
-    case ACT_SIGMOID:
-        return 1 / (1 + expf(-x));
-    default:
-        return x;
-    }
-}
-
-// V values at once, aligned to their size.
-template <typename T, int V> struct __align__(sizeof(T) * V) pack {
-    T at[V];
-};
-
 template <typename From, typename To, int V>
-__global__ static void __launch_bounds__(threads_per_block)
+__global__ static void __launch_bounds__(THREADS)
     bias_act(To *y, const From *from, const float *__restrict__ bias, int64_t packs,
              int64_t width, enum activation act)
 {
@@ -78,12 +20,12 @@ __global__ static void __launch_bounds__(threads_per_block)
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     int64_t column = i * V % width, step = stride * V % width;
     for (; i < packs; i += stride) {
-        pack<From, V> in = reinterpret_cast<const pack<From, V> *>(from)[i];
-        pack<To, V> out;
+        float value[V];
+        load(value, from + i * V);
 #pragma unroll
         for (int v = 0; v < V; v++)
-            store(&out.at[v], activate(load(&in.at[v]) + (bias ? bias[column + v] : 0), act));
-        reinterpret_cast<pack<To, V> *>(y)[i] = out;
+            value[v] = act_value(act, value[v] + (bias ? bias[column + v] : 0));
+        store(y + i * V, value);
         column += step;
         if (column >= width) column -= width;
     }
@@ -92,7 +34,7 @@ __global__ static void __launch_bounds__(threads_per_block)
 // Enough blocks to fill any card; the loops stride over the rest.
 static unsigned int blocks_for(int64_t items)
 {
-    int64_t blocks = (items + threads_per_block - 1) / threads_per_block;
+    int64_t blocks = (items + THREADS - 1) / THREADS;
     return (unsigned int)(blocks < 4096 ? blocks : 4096);
 }
 
@@ -104,27 +46,23 @@ static void start_bias_act(cudaStream_t stream, const struct tensor *y, const vo
     To *to = static_cast<To *>(y->data);
     const From *source = static_cast<const From *>(from);
     if (width % 4 == 0)
-        bias_act<From, To, 4><<<blocks_for(count / 4), threads_per_block, 0, stream>>>(
-            to, source, bias, count / 4, width, act);
+        bias_act<From, To, 4>
+            <<<blocks_for(count / 4), THREADS, 0, stream>>>(to, source, bias, count / 4, width, act);
     else
-        bias_act<From, To, 1><<<blocks_for(count), threads_per_block, 0, stream>>>(
-            to, source, bias, count, width, act);
+        bias_act<From, To, 1>
+            <<<blocks_for(count), THREADS, 0, stream>>>(to, source, bias, count, width, act);
 }
 
 void finish_bias_act(cudaStream_t stream, const struct tensor *y, const void *from,
                      enum dtype from_dtype, const float *bias, int64_t width, enum activation act)
 {
-    bool wide = from_dtype == DTYPE_F32;
-    if (y->dtype == DTYPE_F32)
-        start_bias_act<float, float>(stream, y, from, bias, width, act);
-    else if (y->dtype == DTYPE_BF16 && wide)
-        start_bias_act<float, __nv_bfloat16>(stream, y, from, bias, width, act);
-    else if (y->dtype == DTYPE_BF16)
-        start_bias_act<__nv_bfloat16, __nv_bfloat16>(stream, y, from, bias, width, act);
-    else if (wide)
-        start_bias_act<float, __half>(stream, y, from, bias, width, act);
-    else
-        start_bias_act<__half, __half>(stream, y, from, bias, width, act);
+    with_float(y->dtype, [&](auto zero) {
+        using T = decltype(zero);
+        if (from_dtype == DTYPE_F32)
+            start_bias_act<float, T>(stream, y, from, bias, width, act);
+        else
+            start_bias_act<T, T>(stream, y, from, bias, width, act);
+    });
 }
 
 enum { SUM_COLUMNS = 32, SUM_ROWS = 8, SLICES_MOST = 1024, SLICE_LEAST = 64 };
@@ -147,7 +85,7 @@ __global__ static void __launch_bounds__(SUM_COLUMNS *SUM_ROWS)
     float sum = 0;
     if (column < width)
         for (int64_t row = first + threadIdx.y; row < end; row += SUM_ROWS)
-            sum += load(&dy[row * width + column]);
+            sum += to_f32(dy[row * width + column]);
     sums[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y || column >= width) return;
@@ -157,7 +95,7 @@ __global__ static void __launch_bounds__(SUM_COLUMNS *SUM_ROWS)
 }
 
 // sum [width] (+)= sum over slices, in f64 and in order: one thread a column.
-__global__ static void __launch_bounds__(threads_per_block)
+__global__ static void __launch_bounds__(THREADS)
     add_slices(float *__restrict__ sum, const float *__restrict__ partial, int64_t slices,
                int64_t width, bool accumulate)
 {
@@ -179,39 +117,28 @@ void column_sum(cudaStream_t stream, float *sum, const struct tensor *dy, int64_
     int64_t rows = shape_count(&dy->shape) / width, slices = slices_for(rows);
     dim3 grid((unsigned int)((width + SUM_COLUMNS - 1) / SUM_COLUMNS), (unsigned int)slices);
     dim3 block(SUM_COLUMNS, SUM_ROWS);
-    if (dy->dtype == DTYPE_F32)
-        slice_sums<<<grid, block, 0, stream>>>(partial, static_cast<const float *>(dy->data), rows,
-                                               width);
-    else if (dy->dtype == DTYPE_BF16)
+    with_float(dy->dtype, [&](auto zero) {
         slice_sums<<<grid, block, 0, stream>>>(
-            partial, static_cast<const __nv_bfloat16 *>(dy->data), rows, width);
-    else
-        slice_sums<<<grid, block, 0, stream>>>(partial, static_cast<const __half *>(dy->data), rows,
-                                               width);
-    unsigned int blocks = (unsigned int)((width + threads_per_block - 1) / threads_per_block);
-    add_slices<<<blocks, threads_per_block, 0, stream>>>(sum, partial, slices, width, accumulate);
+            partial, static_cast<const decltype(zero) *>(dy->data), rows, width);
+    });
+    unsigned int blocks = (unsigned int)((width + THREADS - 1) / THREADS);
+    add_slices<<<blocks, THREADS, 0, stream>>>(sum, partial, slices, width, accumulate);
 }
 
 template <typename T>
-__global__ static void __launch_bounds__(threads_per_block)
-    to_f32(float *__restrict__ to, const T *__restrict__ from, int64_t count, bool add)
+__global__ static void __launch_bounds__(THREADS)
+    widen_kernel(float *to, const T *from, int64_t count, bool add)
 {
     int64_t stride = (int64_t)gridDim.x * blockDim.x;
     for (int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x; i < count; i += stride)
-        to[i] = load(&from[i]) + (add ? to[i] : 0);
+        to[i] = to_f32(from[i]) + (add ? to[i] : 0);
 }
 
 void widen(cudaStream_t stream, float *to, const void *from, enum dtype from_dtype, int64_t count,
            bool add)
 {
-    unsigned int blocks = blocks_for(count);
-    if (from_dtype == DTYPE_F32)
-        to_f32<<<blocks, threads_per_block, 0, stream>>>(to, static_cast<const float *>(from),
-                                                         count, add);
-    else if (from_dtype == DTYPE_BF16)
-        to_f32<<<blocks, threads_per_block, 0, stream>>>(
-            to, static_cast<const __nv_bfloat16 *>(from), count, add);
-    else
-        to_f32<<<blocks, threads_per_block, 0, stream>>>(to, static_cast<const __half *>(from),
-                                                         count, add);
+    with_float(from_dtype, [&](auto zero) {
+        widen_kernel<<<blocks_for(count), THREADS, 0, stream>>>(
+            to, static_cast<const decltype(zero) *>(from), count, add);
+    });
 }

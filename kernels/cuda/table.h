@@ -1,4 +1,4 @@
-/* The kernels of the CUDA device, by family, and the table of them by op.
+/* The kernels of the CUDA device, by file, and the table of them by op.
  *
  * Common C/C++ subset: the .cu files that define them include this header inside extern "C". */
 #ifndef PAWL_KERNELS_CUDA_TABLE_H
@@ -9,7 +9,20 @@
 /* One pointer per op; NULL: not there. */
 extern const struct kernel *const cuda_kernels[OP_COUNT];
 
-/* linear.cu: cuBLASLt */
+/* cast.cu */
+extern const struct kernel cuda_cast, cuda_cast_bwd, cuda_normalize;
+/* conv.cu */
+extern const struct kernel cuda_conv2d, cuda_conv2d_bwd_data, cuda_conv2d_bwd_weight;
+/* linear.cu */
 extern const struct kernel cuda_linear, cuda_linear_bwd_data, cuda_linear_bwd_weight;
+/* map.cu */
+extern const struct kernel cuda_relu, cuda_relu_bwd, cuda_gelu, cuda_gelu_bwd, cuda_silu,
+    cuda_silu_bwd, cuda_tanh, cuda_tanh_bwd, cuda_sigmoid, cuda_sigmoid_bwd, cuda_add,
+    cuda_multiply;
+/* norm.cu */
+extern const struct kernel cuda_batch_norm, cuda_batch_norm_bwd, cuda_bn_act_pool,
+    cuda_bn_act_pool_bwd;
+/* norm_infer.cu */
+extern const struct kernel cuda_batch_norm_infer, cuda_batch_norm_infer_bwd;
 
 #endif
