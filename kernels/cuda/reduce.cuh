@@ -111,3 +111,104 @@ static __device__ __forceinline__ void put_sum(float *to, double sum, bool add)
 {
     *to = (float)(add ? (double)*to + sum : sum);
 }
+
+// One row of a [rows, width] tensor in the hands of LANES threads: a warp (several rows a block) or
+// a whole block. Thread `lane` has the packs lane, lane + LANES, ..: K of them in registers, or with
+// K = 0 any number in shared memory (or read again where the row does not fit). A thread sees only
+// its own packs, so nothing needs a barrier.
+enum { LONG_ROW = 256 };
+
+template <class T, int V, int LANES, int K> struct row_packs {
+    pack<T, V> held[K ? K : 1];
+    const T *from;
+    int packs, lane;
+
+    // `cache` has room for the row, or is NULL; K > 0 does not use it.
+    __device__ __forceinline__ void open(const T *row, int count, T *cache)
+    {
+        packs = count;
+        lane = threadIdx.x % LANES;
+        from = row;
+        if constexpr (K > 0) {
+#pragma unroll
+            for (int k = 0; k < K; k++)
+                if (lane + k * LANES < packs)
+                    held[k] = load_raw<V>(row + (int64_t)(lane + k * LANES) * V);
+        } else {
+            if (!cache) return;
+#pragma unroll 4
+            for (int p = lane; p < packs; p += LANES)
+                reinterpret_cast<pack<T, V> *>(cache)[p] = load_raw<V>(row + (int64_t)p * V);
+            from = cache;
+        }
+    }
+
+    // Pack k of this thread, whose place in the row is `p`.
+    __device__ __forceinline__ pack<T, V> at(int k, int p) const
+    {
+        if constexpr (K > 0)
+            return held[k];
+        else
+            return load_raw<V>(from + (int64_t)p * V);
+    }
+
+    // body(k, p, values) for each of this thread's packs.
+    template <class Body> __device__ __forceinline__ void each(Body body) const
+    {
+        float value[V];
+        if constexpr (K > 0) {
+#pragma unroll
+            for (int k = 0; k < K; k++) {
+                int p = lane + k * LANES;
+                if (p >= packs) break;
+                unpack(value, held[k]);
+                body(k, p, value);
+            }
+        } else {
+#pragma unroll 2
+            for (int p = lane; p < packs; p += LANES) {
+                load(value, from + (int64_t)p * V);
+                body(0, p, value);
+            }
+        }
+    }
+};
+
+// Rows that a block of THREADS holds at a time, and the row of this thread.
+template <int LANES> constexpr int ROWS_AT_ONCE = THREADS / LANES;
+
+template <int LANES> static __device__ __forceinline__ int64_t first_row(void)
+{
+    return (int64_t)blockIdx.x * ROWS_AT_ONCE<LANES> + threadIdx.x / LANES;
+}
+
+template <int LANES> static __device__ __forceinline__ int64_t row_step(void)
+{
+    return (int64_t)gridDim.x * ROWS_AT_ONCE<LANES>;
+}
+
+// Calls body(V, LANES, K) as constants for rows of this width.
+template <class T, class Body> static void with_row(int64_t width, bool aligned, Body body)
+{
+    using std::integral_constant;
+    with_width<T>(aligned && width % WIDE<T> == 0, [&](auto vec) {
+        int64_t packs = width / decltype(vec)::value;
+        if (packs <= 32)
+            body(vec, integral_constant<int, 32>(), integral_constant<int, 1>());
+        else if (packs <= 128)
+            body(vec, integral_constant<int, 32>(), integral_constant<int, 4>());
+        else
+            body(vec, integral_constant<int, LONG_ROW>(), integral_constant<int, 0>());
+    });
+}
+
+// Shared memory for `wanted` bytes if a block may have so much, else 0; raises the kernel's limit.
+template <class Kernel>
+static size_t shared_for(const struct device *device, Kernel *kernel, int64_t wanted)
+{
+    if (wanted > (int64_t)cuda_state_of(device)->shared_limit - 2048) return 0;
+    if (wanted > 46 * 1024)
+        (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                   (int)wanted);
+    return (size_t)wanted;
+}
