@@ -15,6 +15,8 @@ const struct kernel *const cuda_kernels[OP_COUNT] = {
     [OP_BATCH_NORM_INFER_BWD] = &cuda_batch_norm_infer_bwd,
     [OP_BN_ACT_POOL] = &cuda_bn_act_pool,
     [OP_BN_ACT_POOL_BWD] = &cuda_bn_act_pool_bwd,
+    [OP_LAYER_NORM] = &cuda_layer_norm,
+    [OP_LAYER_NORM_BWD] = &cuda_layer_norm_bwd,
     [OP_RELU] = &cuda_relu,
     [OP_RELU_BWD] = &cuda_relu_bwd,
     [OP_GELU] = &cuda_gelu,
@@ -30,4 +32,7 @@ const struct kernel *const cuda_kernels[OP_COUNT] = {
     [OP_CAST] = &cuda_cast,
     [OP_CAST_BWD] = &cuda_cast_bwd,
     [OP_NORMALIZE] = &cuda_normalize,
+    [OP_SOFTMAX] = &cuda_softmax,
+    [OP_SOFTMAX_BWD] = &cuda_softmax_bwd,
+    [OP_SOFTMAX_XENT] = &cuda_softmax_xent,
 };

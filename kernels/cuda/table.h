@@ -13,6 +13,8 @@ extern const struct kernel *const cuda_kernels[OP_COUNT];
 extern const struct kernel cuda_cast, cuda_cast_bwd, cuda_normalize;
 /* conv.cu */
 extern const struct kernel cuda_conv2d, cuda_conv2d_bwd_data, cuda_conv2d_bwd_weight;
+/* layer_norm.cu */
+extern const struct kernel cuda_layer_norm, cuda_layer_norm_bwd;
 /* linear.cu */
 extern const struct kernel cuda_linear, cuda_linear_bwd_data, cuda_linear_bwd_weight;
 /* map.cu */
@@ -24,5 +26,7 @@ extern const struct kernel cuda_batch_norm, cuda_batch_norm_bwd, cuda_bn_act_poo
     cuda_bn_act_pool_bwd;
 /* norm_infer.cu */
 extern const struct kernel cuda_batch_norm_infer, cuda_batch_norm_infer_bwd;
+/* softmax.cu */
+extern const struct kernel cuda_softmax, cuda_softmax_bwd, cuda_softmax_xent;
 
 #endif
