@@ -160,8 +160,8 @@ static void finish(struct device *device, struct op_call *call, const void *from
         return;
     }
     if (copied || bias || act != ACT_NONE)
-        finish_bias_act(cuda_stream(device), out, from, state->spec.result, bias,
-                        out->shape.dim[3], act);
+        finish_bias_act(cuda_stream(device), out, from, state->spec.result, bias, out->shape.dim[3],
+                        act);
 }
 
 static enum code conv_run(struct device *device, struct op_call *call, struct err *err)

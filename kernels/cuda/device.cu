@@ -82,7 +82,8 @@ static enum code copy_out(struct device *device, void *to, const void *from, siz
     // Part n is on its way while part n - 1 is taken out of the other half.
     for (size_t n = 0; n <= parts; n++) {
         if (n < parts) {
-            size_t at = n * staging_half, part = size - at < staging_half ? size - at : staging_half;
+            size_t at = n * staging_half,
+                   part = size - at < staging_half ? size - at : staging_half;
             TRY(cuda_check(cudaMemcpyAsync(own->staging + n % 2 * staging_half,
                                            static_cast<const char *>(from) + at, part,
                                            cudaMemcpyDeviceToHost, own->shared.stream),
@@ -90,7 +91,8 @@ static enum code copy_out(struct device *device, void *to, const void *from, siz
             TRY(cuda_check(cudaEventRecord(own->done[n % 2], own->shared.stream), doing, err));
         }
         if (n == 0) continue;
-        size_t at = (n - 1) * staging_half, part = size - at < staging_half ? size - at : staging_half;
+        size_t at = (n - 1) * staging_half,
+               part = size - at < staging_half ? size - at : staging_half;
         TRY(cuda_check(cudaEventSynchronize(own->done[(n - 1) % 2]), doing, err));
         memcpy(static_cast<char *>(to) + at, own->staging + (n - 1) % 2 * staging_half, part);
     }
@@ -107,7 +109,8 @@ static void cuda_close(struct device *device)
     struct cuda_device *own = cuda_device_of(device);
     if (!own) return;
     if (own->shared.dnn) (void)cudnnDestroy(static_cast<cudnnHandle_t>(own->shared.dnn));
-    if (own->shared.blas_lt) (void)cublasLtDestroy(static_cast<cublasLtHandle_t>(own->shared.blas_lt));
+    if (own->shared.blas_lt)
+        (void)cublasLtDestroy(static_cast<cublasLtHandle_t>(own->shared.blas_lt));
     for (int i = 0; i < 2; i++)
         if (own->done[i]) (void)cudaEventDestroy(own->done[i]);
     if (own->staging) (void)cudaFreeHost(own->staging);
@@ -157,9 +160,10 @@ static enum code check_driver(struct err *err)
 static enum code check_card(const struct cudaDeviceProp *card, struct err *err)
 {
     if (card->major >= 8) return OK;
-    err_set(err, DEVICE,
-            "cannot use device 'cuda': '%s' has architecture %d.%d, pawl is built for 8.0 and newer",
-            card->name, card->major, card->minor);
+    err_set(
+        err, DEVICE,
+        "cannot use device 'cuda': '%s' has architecture %d.%d, pawl is built for 8.0 and newer",
+        card->name, card->major, card->minor);
     return err_hint(err, "Choose another card with CUDA_VISIBLE_DEVICES, or say --device cpu.");
 }
 
@@ -211,7 +215,8 @@ static enum code open_device(struct device *device, int threads, struct err *err
 {
     struct cudaDeviceProp card;
     struct cuda_device *own = static_cast<struct cuda_device *>(calloc(1, sizeof *own));
-    if (!own) return err_set(err, NO_MEMORY, "cannot allocate the CUDA device: refused by the system");
+    if (!own)
+        return err_set(err, NO_MEMORY, "cannot allocate the CUDA device: refused by the system");
     device->state = own;
     device->close = cuda_close;
     enum code code = open_card(own, &card, err);
@@ -234,9 +239,8 @@ static enum code open_device(struct device *device, int threads, struct err *err
     return OK;
 }
 
-extern "C" __attribute__((visibility("default"))) enum code
-pawl_cuda_open(struct device *device, const struct module_contract *contract, int threads,
-               struct err *err);
+extern "C" __attribute__((visibility("default"))) enum code pawl_cuda_open(
+    struct device *device, const struct module_contract *contract, int threads, struct err *err);
 
 enum code pawl_cuda_open(struct device *device, const struct module_contract *contract, int threads,
                          struct err *err)

@@ -90,13 +90,11 @@ static const struct pass {
     { OP_CONV2D_BWD_DATA, CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
-      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY,
-      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA },
     { OP_CONV2D_BWD_WEIGHT, CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
-      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+      CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA },
@@ -114,10 +112,10 @@ static cudnnBackendDescriptor_t graph(struct dnn_plan *plan, cudnnHandle_t handl
     const int64_t y[4] = { at->batch, at->out[0], at->out[1], at->filters };
     const float one = 1, beta = spec->add ? 1.0f : 0.0f;
     enum dtype result = spec->result, factors = spec->factors;
-    cudnnBackendDescriptor_t dx =
-        tensor(plan, UID_X, pass->op == OP_CONV2D_BWD_DATA ? result : factors, x);
-    cudnnBackendDescriptor_t dw =
-        tensor(plan, UID_W, pass->op == OP_CONV2D_BWD_WEIGHT ? result : factors, w);
+    cudnnBackendDescriptor_t dx = tensor(plan, UID_X,
+                                         pass->op == OP_CONV2D_BWD_DATA ? result : factors, x);
+    cudnnBackendDescriptor_t dw = tensor(plan, UID_W,
+                                         pass->op == OP_CONV2D_BWD_WEIGHT ? result : factors, w);
     cudnnBackendDescriptor_t dy = tensor(plan, UID_Y, pass->op == OP_CONV2D ? result : factors, y);
     cudnnBackendDescriptor_t conv = convolution(plan, at);
     cudnnBackendDescriptor_t op = create(plan, pass->type);
@@ -125,8 +123,8 @@ static cudnnBackendDescriptor_t graph(struct dnn_plan *plan, cudnnHandle_t handl
               set_one(op, pass->x, dx) && set_one(op, pass->w, dw) && set_one(op, pass->y, dy) &&
               set(op, pass->alpha, CUDNN_TYPE_FLOAT, 1, &one) &&
               set(op, pass->beta, CUDNN_TYPE_FLOAT, 1, &beta) && finalize(op);
-    cudnnBackendDescriptor_t made =
-        ok ? create(plan, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR) : NULL;
+    cudnnBackendDescriptor_t made = ok ? create(plan, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)
+                                       : NULL;
     ok = made && set(made, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) &&
          set_one(made, CUDNN_ATTR_OPERATIONGRAPH_OPS, op) && finalize(made);
     return ok ? made : NULL;
@@ -148,8 +146,8 @@ static bool read_engine(cudnnBackendDescriptor_t config, struct engine *engine)
               !cudnnBackendGetAttribute(descriptor, CUDNN_ATTR_ENGINE_GLOBAL_INDEX,
                                         CUDNN_TYPE_INT64, 1, &count, &engine->index) &&
               !cudnnBackendGetAttribute(descriptor, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE,
-                                        CUDNN_TYPE_NUMERICAL_NOTE,
-                                        CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes);
+                                        CUDNN_TYPE_NUMERICAL_NOTE, CUDNN_NUMERICAL_NOTE_TYPE_COUNT,
+                                        &count, notes);
     engine->notes = 0;
     for (int64_t i = 0; ok && i < count && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++)
         engine->notes |= 1u << notes[i];
@@ -198,7 +196,9 @@ static bool try_config(struct dnn_plan *plan, cudnnHandle_t handle, const struct
                 (engine.notes >> CUDNN_NUMERICAL_NOTE_TENSOR_CORE & 1);
     snprintf(plan->name, sizeof plan->name, "cudnn:%lld%s%s", (long long)engine.index,
              engine.notes & winograd_notes ? ":winograd" : "",
-             spec->widened ? ":widened" : tf32 ? ":tf32" : "");
+             spec->widened ? ":widened"
+             : tf32        ? ":tf32"
+                           : "");
     return true;
 }
 
@@ -246,8 +246,8 @@ static cudnnStatus_t bind(struct dnn_plan *plan, const void *const pointers[4])
     cudnnBackendDescriptor_t pack = NULL;
     if (plan->pack) (void)cudnnBackendDestroyDescriptor(plan->pack);
     plan->pack = NULL;
-    cudnnStatus_t status =
-        cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &pack);
+    cudnnStatus_t status = cudnnBackendCreateDescriptor(CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR,
+                                                        &pack);
     if (status) return status;
     plan->pack = pack;
     if ((status = cudnnBackendSetAttribute(pack, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS,

@@ -75,9 +75,10 @@ static enum code library_failed(const char *library, const char *name, const cha
     else
         err_set(err, code, "cannot use %s on device 'cuda': %s%s%s", library, name,
                 *detail ? ": " : "", detail);
-    err_hint(err, "%s", memory ? "Lower the batch, or leave more of the card's memory free."
-                               : "Check that driver and library versions fit (`pawl doctor`); "
-                                 "another precision or shape may be supported.");
+    err_hint(err, "%s",
+             memory ? "Lower the batch, or leave more of the card's memory free."
+                    : "Check that driver and library versions fit (`pawl doctor`); "
+                      "another precision or shape may be supported.");
     return code;
 }
 

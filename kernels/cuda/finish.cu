@@ -13,8 +13,8 @@
 
 template <typename From, typename To, int V>
 __global__ static void __launch_bounds__(THREADS)
-    bias_act(To *y, const From *from, const float *__restrict__ bias, int64_t packs,
-             int64_t width, enum activation act)
+    bias_act(To *y, const From *from, const float *__restrict__ bias, int64_t packs, int64_t width,
+             enum activation act)
 {
     int64_t stride = (int64_t)gridDim.x * blockDim.x;
     int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
@@ -46,8 +46,8 @@ static void start_bias_act(cudaStream_t stream, const struct tensor *y, const vo
     To *to = static_cast<To *>(y->data);
     const From *source = static_cast<const From *>(from);
     if (width % 4 == 0)
-        bias_act<From, To, 4>
-            <<<blocks_for(count / 4), THREADS, 0, stream>>>(to, source, bias, count / 4, width, act);
+        bias_act<From, To, 4><<<blocks_for(count / 4), THREADS, 0, stream>>>(to, source, bias,
+                                                                             count / 4, width, act);
     else
         bias_act<From, To, 1>
             <<<blocks_for(count), THREADS, 0, stream>>>(to, source, bias, count, width, act);

@@ -91,13 +91,11 @@ static cublasStatus_t describe(struct linear_state *state, const struct product 
         if ((status = cublasLtMatmulDescSetAttribute(state->desc, attribute.name, attribute.value,
                                                      attribute.size)))
             return status;
-    if ((status = cublasLtMatrixLayoutCreate(&state->a, product->factors,
-                                             (uint64_t)product->a_rows, (uint64_t)a_columns,
-                                             product->a_rows)))
+    if ((status = cublasLtMatrixLayoutCreate(&state->a, product->factors, (uint64_t)product->a_rows,
+                                             (uint64_t)a_columns, product->a_rows)))
         return status;
-    if ((status = cublasLtMatrixLayoutCreate(&state->b, product->factors,
-                                             (uint64_t)product->b_rows, (uint64_t)b_columns,
-                                             product->b_rows)))
+    if ((status = cublasLtMatrixLayoutCreate(&state->b, product->factors, (uint64_t)product->b_rows,
+                                             (uint64_t)b_columns, product->b_rows)))
         return status;
     return cublasLtMatrixLayoutCreate(&state->d, product->result, (uint64_t)product->m,
                                       (uint64_t)product->n, product->m);
@@ -250,16 +248,14 @@ static enum code linear_run(struct device *device, struct op_call *call, struct 
     const void *bias = call_has_in(call, 2) ? call->in[2].data : NULL;
     void *to = state->wide_bytes ? call->workspace : call->out[0].data;
     if (state->epilogue_bias)
-        TRY(blas_check(cublasLtMatmulDescSetAttribute(state->desc,
-                                                      CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias,
-                                                      sizeof bias),
+        TRY(blas_check(cublasLtMatmulDescSetAttribute(
+                           state->desc, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias),
                        call, err));
     TRY(multiply(device, call, call->in[1].data, call->in[0].data, to, err));
     if (!state->finish) return OK;
-    finish_bias_act(cuda_stream(device), &call->out[0], to,
-                    state->wide_bytes ? DTYPE_F32 : call->out[0].dtype,
-                    static_cast<const float *>(bias), call->in[1].shape.dim[0],
-                    call->attr->linear.act);
+    finish_bias_act(
+        cuda_stream(device), &call->out[0], to, state->wide_bytes ? DTYPE_F32 : call->out[0].dtype,
+        static_cast<const float *>(bias), call->in[1].shape.dim[0], call->attr->linear.act);
     return cuda_launched(call, err);
 }
 
