@@ -230,7 +230,8 @@ template <class T> static void bwd_launch(struct device *device, struct op_call 
     struct norm_row_gradients to = { out_data<float>(call, 1), out_data<float>(call, 2),
                                      (call->accumulate & 2) != 0, (call->accumulate & 4) != 0 };
     bool aligned = aligned_16(x->data, call->in[0].data, out_data<void>(call, 0));
-    with_row<T>(norm.width, aligned, [&](auto v, auto l, auto k) {
+    // Three packs: two rows and the sums of a thread's columns fill 128 registers.
+    with_row<T, 3>(norm.width, aligned, [&](auto v, auto l, auto k) {
         constexpr int V = decltype(v)::value, LANES = decltype(l)::value, K = decltype(k)::value;
         auto kernel = layer_norm_bwd<T, V, LANES, K>;
         int64_t wanted = norm.width * (int64_t)(8 + (K ? 0 : 2 * sizeof(T)));

@@ -187,16 +187,17 @@ template <int LANES> static __device__ __forceinline__ int64_t row_step(void)
     return (int64_t)gridDim.x * ROWS_AT_ONCE<LANES>;
 }
 
-// Calls body(V, LANES, K) as constants for rows of this width.
-template <class T, class Body> static void with_row(int64_t width, bool aligned, Body body)
+// Calls body(V, LANES, K) as constants for rows of this width; K is at most MOST.
+template <class T, int MOST = 4, class Body>
+static void with_row(int64_t width, bool aligned, Body body)
 {
     using std::integral_constant;
     with_width<T>(aligned && width % WIDE<T> == 0, [&](auto vec) {
         int64_t packs = width / decltype(vec)::value;
         if (packs <= 32)
             body(vec, integral_constant<int, 32>(), integral_constant<int, 1>());
-        else if (packs <= 128)
-            body(vec, integral_constant<int, 32>(), integral_constant<int, 4>());
+        else if (packs <= 32 * MOST)
+            body(vec, integral_constant<int, 32>(), integral_constant<int, MOST>());
         else
             body(vec, integral_constant<int, LONG_ROW>(), integral_constant<int, 0>());
     });
