@@ -1,12 +1,13 @@
 // Convolutions and their gradients: cuDNN's graph interface, own loops where it has no engine.
 //
 // prepare tries, in this order, the pass as it is; with accumulation as a step of its own; with the
-// 16-bit factors widened to f32 copies (TF32 holds them exactly, so products stay exact on the matrix
-// units); and our own loops, which take everything. What was taken stands in call->algorithm.
+// 16-bit factors widened to f32 copies (TF32 holds them exactly, so products stay exact on the
+// matrix units); and our own loops, which take everything. What was taken stands in
+// call->algorithm.
 //
-// Results are rounded once (law 2): where bias or activation follows, or an engine gives f32 only, a
-// 16-bit result is kept in f32 in the workspace and finished by a kernel of ours. The workspace is
-// cut into the f32 copies, the partial sums of the bias gradient, and what cuDNN wants.
+// Results are rounded once (law 2): where bias or activation follows, or an engine gives f32 only,
+// a 16-bit result is kept in f32 in the workspace and finished by a kernel of ours. The workspace
+// is cut into the f32 copies, the partial sums of the bias gradient, and what cuDNN wants.
 #include "kernels/cuda/direct.cuh"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 // The CUDA device: opening it or saying why not, its memory, copies through pinned staging.
 //
 // One stream carries everything in order, so a run is a launch and nothing waits but copy_out and
-// wait. Copies go through two pinned halves: the host fills one while the card reads the other. What
-// a kernel did wrong shows at the next wait.
+// wait. Copies go through two pinned halves: the host fills one while the card reads the other.
+// What a kernel did wrong shows at the next wait.
 #include "kernels/cuda/library.cuh"
 
 extern "C" {

@@ -1,9 +1,9 @@
-// Convolution by our own loops: one thread per element of the result, grid-stride, each gathering all
-// that reaches it.
+// Convolution by our own loops: one thread per element of the result, grid-stride, each gathering
+// all that reaches it.
 //
-// For shapes that cuDNN has no engine for (some odd or one-sided ones): right, not fast. Bytes moved:
-// every factor is read once per use, from L1 and L2 where it is shared. Sums are f64, so the length
-// of a sum does not matter.
+// For shapes that cuDNN has no engine for (some odd or one-sided ones): right, not fast. Bytes
+// moved: every factor is read once per use, from L1 and L2 where it is shared. Sums are f64, so the
+// length of a sum does not matter.
 #include "kernels/cuda/direct.cuh"
 #include "kernels/cuda/launch.cuh"
 

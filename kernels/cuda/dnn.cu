@@ -1,9 +1,9 @@
 // cuDNN's graph interface through its C entry points, for a graph of one convolution.
 //
-// A descriptor is created, given attributes and finalised; each may refer to earlier ones, so all are
-// kept until the plan is released. Engines come in the order of cuDNN's heuristic (mode A, then its
-// fallback list); one that is not deterministic, uses an FFT, or rounds below what the spec allows is
-// passed over, so the choice depends on library, card and shape alone.
+// A descriptor is created, given attributes and finalised; each may refer to earlier ones, so all
+// are kept until the plan is released. Engines come in the order of cuDNN's heuristic (mode A, then
+// its fallback list); one that is not deterministic, uses an FFT, or rounds below what the spec
+// allows is passed over, so the choice depends on library, card and shape alone.
 #include "kernels/cuda/dnn.cuh"
 
 #include <stdio.h>

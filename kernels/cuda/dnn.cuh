@@ -1,4 +1,5 @@
-// One convolution as a cuDNN graph of one operation: finding an engine, building its plan, running it.
+// One convolution as a cuDNN graph of one operation: finding an engine, building its plan, running
+// it.
 #pragma once
 
 #include "kernels/cuda/library.cuh"

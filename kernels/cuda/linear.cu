@@ -1,14 +1,14 @@
 // Matrix products through cuBLASLt: y = act(x w' + bias), its data and its weight gradient.
 //
 // cuBLASLt counts columns first, so every row-major matrix is handed over as its transpose and the
-// product turned around: y' [O, rows] = w [O, I] x' [I, rows]. Descriptors and algorithm are fixed in
-// prepare; run only launches. The algorithm is the first of the heuristic's candidates that passes
-// its own check: no timed search, so equal library and shape give equal bits.
+// product turned around: y' [O, rows] = w [O, I] x' [I, rows]. Descriptors and algorithm are fixed
+// in prepare; run only launches. The algorithm is the first of the heuristic's candidates that
+// passes its own check: no timed search, so equal library and shape give equal bits.
 //
-// The bias is f32. Where y is f32 it rides in the epilogue. Where y is 16-bit the product is kept in
-// f32 in the workspace and finished by a kernel of ours, so that each result is rounded once (law 2);
-// cuBLASLt takes only a bias of y's type there. Activations are ours too: its GELU is the tanh
-// approximation, and what its ReLU makes of NaN is not documented.
+// The bias is f32. Where y is f32 it rides in the epilogue. Where y is 16-bit the product is kept
+// in f32 in the workspace and finished by a kernel of ours, so that each result is rounded once
+// (law 2); cuBLASLt takes only a bias of y's type there. Activations are ours too: its GELU is the
+// tanh approximation, and what its ReLU makes of NaN is not documented.
 #include "kernels/cuda/library.cuh"
 
 #include <stdio.h>

@@ -13,10 +13,14 @@ extern const struct kernel *const cuda_kernels[OP_COUNT];
 extern const struct kernel cuda_cast, cuda_cast_bwd, cuda_normalize;
 /* conv.cu */
 extern const struct kernel cuda_conv2d, cuda_conv2d_bwd_data, cuda_conv2d_bwd_weight;
+/* dropout.cu */
+extern const struct kernel cuda_dropout, cuda_dropout_bwd;
 /* layer_norm.cu */
 extern const struct kernel cuda_layer_norm, cuda_layer_norm_bwd;
 /* linear.cu */
 extern const struct kernel cuda_linear, cuda_linear_bwd_data, cuda_linear_bwd_weight;
+/* loss.cu */
+extern const struct kernel cuda_mse, cuda_huber, cuda_bce, cuda_loss_sum;
 /* map.cu */
 extern const struct kernel cuda_relu, cuda_relu_bwd, cuda_gelu, cuda_gelu_bwd, cuda_silu,
     cuda_silu_bwd, cuda_tanh, cuda_tanh_bwd, cuda_sigmoid, cuda_sigmoid_bwd, cuda_add,
@@ -26,6 +30,8 @@ extern const struct kernel cuda_batch_norm, cuda_batch_norm_bwd, cuda_bn_act_poo
     cuda_bn_act_pool_bwd;
 /* norm_infer.cu */
 extern const struct kernel cuda_batch_norm_infer, cuda_batch_norm_infer_bwd;
+/* optimizer.cu */
+extern const struct kernel cuda_grad_norm, cuda_sgd, cuda_adamw, cuda_ema;
 /* softmax.cu */
 extern const struct kernel cuda_softmax, cuda_softmax_bwd, cuda_softmax_xent;
 
