@@ -133,3 +133,37 @@ static inline int64_t columns_floats(const struct device *device, int64_t rows, 
     }
     return align_128(most * channels * 4) / 4;
 }
+
+// Dimensions, innermost first, with a stride each: where the elements of one tensor lie in another.
+struct digits {
+    int rank;
+    unsigned size[TENSOR_DIMS];
+    int64_t stride[TENSOR_DIMS];
+};
+
+static __device__ __forceinline__ int64_t digits_offset(const struct digits &digits, unsigned index)
+{
+    int64_t offset = 0, outer = 0; // the outermost digit needs no division
+#pragma unroll
+    for (int i = 0; i < TENSOR_DIMS; i++) {
+        if (i < digits.rank) outer = digits.stride[i];
+        if (i + 1 >= digits.rank) break;
+        unsigned rest = index / digits.size[i];
+        offset += (index - rest * digits.size[i]) * digits.stride[i];
+        index = rest;
+    }
+    return offset + index * outer;
+}
+
+// Adds an outer dimension; one that continues the last is joined with it.
+static inline void digits_add(struct digits *digits, int64_t size, int64_t stride)
+{
+    int last = digits->rank - 1;
+    if (size == 1) return;
+    if (last >= 0 && stride == digits->stride[last] * digits->size[last]) {
+        digits->size[last] *= (unsigned)size;
+        return;
+    }
+    digits->size[digits->rank] = (unsigned)size;
+    digits->stride[digits->rank++] = stride;
+}

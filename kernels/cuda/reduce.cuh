@@ -77,8 +77,8 @@ static __device__ __forceinline__ void columns_write(float *partial, const struc
     }
 }
 
-// How the small kernels that join chunks are launched: 32 channels wide, 8 chunks at a time.
-enum { JOIN_CHANNELS = 32, JOIN_LANES = 8 };
+// How the small kernels that join chunks are launched: 32 channels wide, 32 chunks at a time.
+enum { JOIN_CHANNELS = 32, JOIN_LANES = 32 };
 
 // Σ over chunks of value(chunk) for the channel of threadIdx.x; every thread of the column gets it.
 template <class Value>
