@@ -1,4 +1,5 @@
-// cuDNN's graph interface through its C entry points, for a graph of one convolution.
+// cuDNN's graph interface through its C entry points: one convolution, and a conversion behind it
+// where the result is wider than the factors (a single convolution has no such engine).
 //
 // A descriptor is created, given attributes and finalised; each may refer to earlier ones, so all
 // are kept until the plan is released. Engines come in the order of cuDNN's heuristic (mode A, then
@@ -9,7 +10,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { UID_X = 'x', UID_W = 'w', UID_Y = 'y', CONFIGS = 16, TENSOR_ALIGNMENT = 16 };
+enum {
+    UID_X = 'x',
+    UID_W = 'w',
+    UID_Y = 'y',
+    UID_INNER = 'i',
+    CONFIGS = 16,
+    TENSOR_ALIGNMENT = 16
+};
 
 // Creates a descriptor that the plan holds; NULL when refused.
 static cudnnBackendDescriptor_t create(struct dnn_plan *plan, cudnnBackendDescriptorType_t type)
@@ -45,6 +53,7 @@ static cudnnBackendDescriptor_t tensor(struct dnn_plan *plan, int64_t uid, enum 
     const int64_t dims[4] = { nhwc[0], nhwc[3], nhwc[1], nhwc[2] };
     const int64_t strides[4] = { nhwc[1] * nhwc[2] * nhwc[3], 1, nhwc[2] * nhwc[3], nhwc[3] };
     const int64_t alignment = TENSOR_ALIGNMENT;
+    const bool inner = uid == UID_INNER;
     cudnnDataType_t type = dnn_dtype(dtype);
     cudnnBackendDescriptor_t made = create(plan, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     bool ok = made && set(made, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &type) &&
@@ -52,6 +61,7 @@ static cudnnBackendDescriptor_t tensor(struct dnn_plan *plan, int64_t uid, enum 
               set(made, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides) &&
               set(made, CUDNN_ATTR_TENSOR_UNIQUE_ID, CUDNN_TYPE_INT64, 1, &uid) &&
               set(made, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, CUDNN_TYPE_INT64, 1, &alignment) &&
+              set(made, CUDNN_ATTR_TENSOR_IS_VIRTUAL, CUDNN_TYPE_BOOLEAN, 1, &inner) &&
               finalize(made);
     return ok ? made : NULL;
 }
@@ -73,6 +83,23 @@ static cudnnBackendDescriptor_t convolution(struct dnn_plan *plan, const struct 
               set(made, CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, 2, before) &&
               set(made, CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, 2, after) &&
               finalize(made);
+    return ok ? made : NULL;
+}
+
+// The operation that hands `from` on as the type of `to`.
+static cudnnBackendDescriptor_t conversion(struct dnn_plan *plan, cudnnBackendDescriptor_t from,
+                                           cudnnBackendDescriptor_t to)
+{
+    cudnnPointwiseMode_t mode = CUDNN_POINTWISE_IDENTITY;
+    cudnnDataType_t compute = CUDNN_DATA_FLOAT;
+    cudnnBackendDescriptor_t what = create(plan, CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
+    cudnnBackendDescriptor_t made = create(plan, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
+    bool ok = from && to && what && made &&
+              set(what, CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode) &&
+              set(what, CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, 1, &compute) &&
+              finalize(what) && set_one(made, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, what) &&
+              set_one(made, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, from) &&
+              set_one(made, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, to) && finalize(made);
     return ok ? made : NULL;
 }
 
@@ -100,33 +127,56 @@ static const struct pass {
       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA },
 };
 
-// The graph of the one operation; NULL when cuDNN refuses it.
-static cudnnBackendDescriptor_t graph(struct dnn_plan *plan, cudnnHandle_t handle,
-                                      const struct dnn_spec *spec)
+// The operations of a spec: the convolution and, where its result has another type than its
+// factors, a conversion behind it. Returns their number; 0 when cuDNN refuses one.
+static int operations(struct dnn_plan *plan, const struct dnn_spec *spec,
+                      cudnnBackendDescriptor_t ops_made[2])
 {
     const struct window *at = &spec->window;
     const struct pass *pass = passes;
     while (pass->op != spec->pass) pass++;
-    const int64_t x[4] = { at->batch, at->in[0], at->in[1], at->channels };
-    const int64_t w[4] = { at->filters, at->size[0], at->size[1], at->channels / at->groups };
-    const int64_t y[4] = { at->batch, at->out[0], at->out[1], at->filters };
+    const int64_t shapes[3][4] = {
+        { at->batch, at->in[0], at->in[1], at->channels },
+        { at->filters, at->size[0], at->size[1], at->channels / at->groups },
+        { at->batch, at->out[0], at->out[1], at->filters },
+    };
+    const int64_t uids[3] = { UID_X, UID_W, UID_Y };
+    const int result = pass->op == OP_CONV2D ? 2 : pass->op == OP_CONV2D_BWD_DATA ? 0 : 1;
     const float one = 1, beta = spec->add ? 1.0f : 0.0f;
-    enum dtype result = spec->result, factors = spec->factors;
-    cudnnBackendDescriptor_t dx = tensor(plan, UID_X,
-                                         pass->op == OP_CONV2D_BWD_DATA ? result : factors, x);
-    cudnnBackendDescriptor_t dw = tensor(plan, UID_W,
-                                         pass->op == OP_CONV2D_BWD_WEIGHT ? result : factors, w);
-    cudnnBackendDescriptor_t dy = tensor(plan, UID_Y, pass->op == OP_CONV2D ? result : factors, y);
-    cudnnBackendDescriptor_t conv = convolution(plan, at);
-    cudnnBackendDescriptor_t op = create(plan, pass->type);
-    bool ok = dx && dw && dy && conv && op && set_one(op, pass->conv, conv) &&
-              set_one(op, pass->x, dx) && set_one(op, pass->w, dw) && set_one(op, pass->y, dy) &&
+    cudnnBackendDescriptor_t at_tensor[3], outer = NULL;
+    bool convert = spec->factors != spec->result;
+    for (int i = 0; i < 3; i++)
+        at_tensor[i] = tensor(plan, uids[i], i == result ? spec->result : spec->factors, shapes[i]);
+    if (convert) {
+        outer = at_tensor[result];
+        at_tensor[result] = tensor(plan, UID_INNER, DTYPE_F32, shapes[result]);
+    }
+    cudnnBackendDescriptor_t conv = convolution(plan, at), op = create(plan, pass->type);
+    bool ok = at_tensor[0] && at_tensor[1] && at_tensor[2] && conv && op &&
+              set_one(op, pass->conv, conv) && set_one(op, pass->x, at_tensor[0]) &&
+              set_one(op, pass->w, at_tensor[1]) && set_one(op, pass->y, at_tensor[2]) &&
               set(op, pass->alpha, CUDNN_TYPE_FLOAT, 1, &one) &&
               set(op, pass->beta, CUDNN_TYPE_FLOAT, 1, &beta) && finalize(op);
-    cudnnBackendDescriptor_t made = ok ? create(plan, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)
-                                       : NULL;
-    ok = made && set(made, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) &&
-         set_one(made, CUDNN_ATTR_OPERATIONGRAPH_OPS, op) && finalize(made);
+    if (!ok) return 0;
+    ops_made[0] = op;
+    ops_made[1] = convert ? conversion(plan, at_tensor[result], outer) : NULL;
+    return !convert ? 1 : ops_made[1] ? 2 : 0;
+}
+
+// The graph of a spec; NULL when cuDNN refuses it. What lies between two operations cannot be added
+// to.
+static cudnnBackendDescriptor_t graph(struct dnn_plan *plan, cudnnHandle_t handle,
+                                      const struct dnn_spec *spec)
+{
+    cudnnBackendDescriptor_t made_ops[2];
+    if (spec->add && spec->factors != spec->result) return NULL;
+    int count = operations(plan, spec, made_ops);
+    cudnnBackendDescriptor_t made = count ? create(plan, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR)
+                                          : NULL;
+    bool ok = made && set(made, CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, 1, &handle) &&
+              set(made, CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, count,
+                  made_ops) &&
+              finalize(made);
     return ok ? made : NULL;
 }
 
