@@ -84,7 +84,9 @@ enum code call_prepare(struct device *device, struct op_call *call, struct err *
     }
     call->workspace_bytes = 0;
     call->algorithm = device->name;
-    return kernel->prepare ? kernel->prepare(device, call, err) : OK;
+    enum code code = kernel->prepare ? kernel->prepare(device, call, err) : OK;
+    if (code) call_release(device, call); /* what was made before it failed */
+    return code;
 }
 
 enum code call_run(struct device *device, struct op_call *call, struct err *err)

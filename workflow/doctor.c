@@ -39,7 +39,7 @@ static void check_cpu(json_t *checks)
         add(checks, "cpu", "broken", "%s", err.message);
         return;
     }
-    add(checks, "cpu", "ok", "%s, %d threads", device.description, device.threads);
+    add(checks, "cpu", "ok", "%s", device.description);
     bool bf16 = device.fast_dtypes >> DTYPE_BF16 & 1;
     add(checks, "precision", "ok",
         bf16 ? "`precision: auto` takes bf16 here"
