@@ -25,7 +25,7 @@ target_compile_options(cuda_subset PRIVATE ${PAWL_CUDA_FLAGS})
 
 file(GLOB kernels CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.c)
 add_library(pawl_cuda MODULE ${kernels}
-            base/err.c base/arena.c kernels/tensor.c kernels/op.c kernels/shape.c
+            base/err.c base/utf8.c base/arena.c kernels/tensor.c kernels/op.c kernels/shape.c
             kernels/shape_model.c kernels/flops.c kernels/window.c)
 set_target_properties(pawl_cuda PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
                       CUDA_VISIBILITY_PRESET hidden INSTALL_RPATH_USE_LINK_PATH ON)

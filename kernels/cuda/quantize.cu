@@ -38,7 +38,7 @@ static __device__ __forceinline__ int8_t quantized(float x, float most)
 {
     double whole = most > 0 ? rint((double)x * 127 / (double)most) : 0;
     if (whole != whole) return 0;
-    return (int8_t)fmax(-128, fmin(127, whole));
+    return (int8_t)fmax(-128.0, fmin(127.0, whole));
 }
 
 struct matrix {
