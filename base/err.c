@@ -1,7 +1,10 @@
 /* Error codes as one table, and the functions that fill `struct err`.
  *
- * Nothing here allocates, so that running out of memory can be reported too. */
+ * Texts name what users and files say, and end up on terminals and in documents: they are made
+ * printable here. Nothing here allocates, so that running out of memory can be reported too. */
 #include "base/err.h"
+
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,6 +36,7 @@ __attribute__((format(printf, 3, 0))) static void fill(struct err *err, enum cod
     memset(err, 0, sizeof *err);
     err->code = code;
     vsnprintf(err->message, sizeof err->message, format, args);
+    utf8_make_printable(err->message);
 }
 
 enum code err_set(struct err *err, enum code code, const char *format, ...)
@@ -68,6 +72,7 @@ enum code err_hint(struct err *err, const char *format, ...)
     va_list args;
     va_start(args, format);
     vsnprintf(err->hint, sizeof err->hint, format, args);
+    utf8_make_printable(err->hint);
     va_end(args);
     return err->code;
 }
@@ -76,6 +81,7 @@ enum code err_at(struct err *err, const char *file, int line, int column)
 {
     if (!err) return OK;
     snprintf(err->file, sizeof err->file, "%s", file);
+    utf8_make_printable(err->file);
     err->line = line;
     err->column = column;
     return err->code;

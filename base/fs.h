@@ -153,6 +153,8 @@ enum code fs_digest(const char *path, struct digest *digest, uint64_t *size, str
 
 /* A unique name in the directory of `path`: ".<name>.<random>.tmp". */
 void fs_temporary_name(char *temporary, size_t size, const char *path);
+/* Whether a name (without folder) is such a one: unfinished work, perhaps of a writer at work. */
+bool fs_is_temporary(const char *name);
 
 /* Joins with one slash; `dir` "" or "." gives `name`, an absolute `name` gives itself. */
 char *path_join(struct arena *arena, const char *dir, const char *name);

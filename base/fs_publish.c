@@ -4,6 +4,8 @@
  * new content, and after OK the new content survives a power cut. */
 #include "base/fs.h"
 
+#include "base/str.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -31,6 +33,11 @@ void fs_temporary_name(char *temporary, size_t size, const char *path)
     int len = snprintf(temporary, size, "%.*s.%s.%016llx%016llx.tmp", (int)(base - path), path,
                        base, (unsigned long long)nonce[0], (unsigned long long)nonce[1]);
     REQUIRE(len > 0 && (size_t)len < size);
+}
+
+bool fs_is_temporary(const char *name)
+{
+    return name[0] == '.' && text_ends(name, ".tmp");
 }
 
 enum code fs_writer_open(struct fs_writer *writer, const char *path, struct err *err)

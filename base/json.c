@@ -72,50 +72,57 @@ struct digest json_digest(const json_t *json)
     return digest;
 }
 
-enum code json_publish(const json_t *json, const char *path, struct err *err)
+/* The canonical form and a line feed. */
+static char *file_text(struct arena *arena, const json_t *json, size_t *len)
 {
-    struct arena arena = { 0 };
-    size_t len;
-    char *text = json_canonical(&arena, json, &len);
-    text[len] = '\n'; /* in place of the final NUL, which is not written */
-    enum code code = fs_publish(path, text, len + 1, err);
-    arena_release(&arena);
-    return code;
-}
-
-char *json_sealed(struct arena *arena, const json_t *json, size_t *len)
-{
-    char digest[DIGEST_TEXT];
-    struct digest seal = json_digest(json);
-    json_t *sealed = json_copy((json_t *)(uintptr_t)json);
-    json_object_set_new(sealed, "seal", json_string(digest_text(&seal, digest)));
-    char *text = json_canonical(arena, sealed, len);
-    json_decref(sealed);
+    char *text = json_canonical(arena, json, len);
     text[(*len)++] = '\n'; /* in place of the final NUL, which is not written */
     return text;
 }
 
-enum code json_publish_sealed(const json_t *json, const char *path, struct err *err)
+enum code json_publish(const json_t *json, const char *path, struct err *err)
 {
     struct arena arena = { 0 };
     size_t len;
-    const char *text = json_sealed(&arena, json, &len);
+    const char *text = file_text(&arena, json, &len);
     enum code code = fs_publish(path, text, len, err);
     arena_release(&arena);
     return code;
 }
 
-/* Takes the seal away; false where the file is not what sealing this document gives. */
-static bool unseal(struct arena *arena, json_t *json, const struct bytes *file)
+char *json_checked(struct arena *arena, const json_t *json, size_t *len)
+{
+    char digest[DIGEST_TEXT];
+    const char *bare = file_text(arena, json, len);
+    struct digest self = digest_of(bare, *len);
+    json_t *checked = json_copy((json_t *)(uintptr_t)json);
+    json_object_set_new(checked, "self", json_string(digest_text(&self, digest)));
+    char *text = file_text(arena, checked, len);
+    json_decref(checked);
+    return text;
+}
+
+enum code json_publish_checked(const json_t *json, const char *path, struct err *err)
+{
+    struct arena arena = { 0 };
+    size_t len;
+    const char *text = json_checked(&arena, json, &len);
+    enum code code = fs_publish(path, text, len, err);
+    arena_release(&arena);
+    return code;
+}
+
+/* Takes `self` away; false where the file is not the one that this document gives. */
+static bool take_self(struct arena *arena, json_t *json, const struct bytes *file)
 {
     size_t len;
-    json_object_del(json, "seal");
-    const char *text = json_sealed(arena, json, &len);
+    json_object_del(json, "self");
+    const char *text = json_checked(arena, json, &len);
     return len == file->len && memcmp(text, file->at, len) == 0;
 }
 
-enum code json_read_sealed(json_t **json, const char *path, size_t limit, const char *kind,
-                           struct err *err)
+enum code json_read_checked(json_t **json, const char *path, size_t limit, const char *kind,
+                            struct err *err)
 {
     struct arena arena = { 0 };
     struct bytes bytes;
@@ -123,8 +130,9 @@ enum code json_read_sealed(json_t **json, const char *path, size_t limit, const 
     enum code code = fs_read(&arena, &bytes, path, limit, err);
     if (!code) code = json_parse(json, bytes.at, bytes.len, path, err);
     if (!code) code = check_kind(*json, path, kind, err);
-    if (!code && !unseal(&arena, *json, &bytes))
-        code = err_set(err, DAMAGED, "cannot use '%s': its content does not match its seal", path);
+    if (!code && !take_self(&arena, *json, &bytes))
+        code = err_set(err, DAMAGED, "cannot use '%s': its content does not match its digest",
+                       path);
     if (code) {
         json_decref(*json);
         *json = NULL;

@@ -31,14 +31,14 @@ struct digest json_digest(const json_t *json);
 /* Publishes the canonical form followed by a newline. */
 enum code json_publish(const json_t *json, const char *path, struct err *err);
 
-/* The same for documents whose digest nobody else keeps: the file also has the member "seal", the
- * digest of the canonical form without it. json_read_sealed checks it, and that the file is the
- * canonical form byte for byte (else DAMAGED), and takes the member away. */
-enum code json_publish_sealed(const json_t *json, const char *path, struct err *err);
-enum code json_read_sealed(json_t **json, const char *path, size_t limit, const char *kind,
-                           struct err *err);
+/* The same for documents whose digest nobody else keeps: the file has one more member, `self`, the
+ * SHA-256 of the file without it. json_read_checked checks it, and that the file is the canonical
+ * form byte for byte (else DAMAGED), and takes the member away. */
+enum code json_publish_checked(const json_t *json, const char *path, struct err *err);
+enum code json_read_checked(json_t **json, const char *path, size_t limit, const char *kind,
+                            struct err *err);
 /* The text of such a file, for documents that are created in another way. */
-char *json_sealed(struct arena *arena, const json_t *json, size_t *len);
+char *json_checked(struct arena *arena, const json_t *json, size_t *len);
 
 /* Typed members of an object that was read from a file: absent or of another type is DAMAGED, with
  * the document's `name` and the key in the message. Borrowed results. */

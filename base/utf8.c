@@ -3,6 +3,8 @@
  * A form is refused where a shorter one exists, so every code point has one spelling. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 static const struct {
     unsigned char first, mask;
     uint32_t lowest;
@@ -49,4 +51,24 @@ int utf8_columns(const char *text, size_t len)
         i += step ? step : 1;
     }
     return columns;
+}
+
+void utf8_make_printable(char *text)
+{
+    size_t len = strlen(text), to = 0;
+    for (size_t at = 0; at < len;) {
+        uint32_t point;
+        size_t taken = utf8_decode(&point, text + at, len - at);
+        bool kept = taken && (point >= 0xa0 || (point >= 0x20 && point < 0x7f) || point == '\n' ||
+                              point == '\t');
+        if (!taken) taken = 1;
+        if (kept) {
+            memmove(text + to, text + at, taken);
+            to += taken;
+        } else {
+            text[to++] = '?';
+        }
+        at += taken;
+    }
+    text[to] = 0;
 }

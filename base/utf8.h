@@ -18,4 +18,8 @@ bool utf8_valid(const char *text, size_t len);
 /* Columns taken by `len` bytes: code points, a byte that is not UTF-8 counting as one. */
 int utf8_columns(const char *text, size_t len);
 
+/* Makes a text safe to show on a terminal and to put into a document: control characters other than
+ * line feed and tab, and bytes that are not UTF-8, become '?'. */
+void utf8_make_printable(char *text);
+
 #endif

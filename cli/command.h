@@ -48,7 +48,8 @@ struct option_value {
 
 /* One call of a command. */
 struct invocation {
-    const struct command *command;
+    const struct command *command; /* NULL: help of all, or of a family */
+    const char *family;            /* "registry", where its help was asked for; else NULL */
     struct arena *arena;
     char **environment; /* the snapshot */
     const char **args;
@@ -64,6 +65,9 @@ struct invocation {
 bool given(const struct invocation *in, const char *option);
 const char *text_of(const struct invocation *in, const char *option);
 int64_t int_of(const struct invocation *in, const char *option, int64_t fallback);
+/* The same, required. USAGE names the option and shows the usage line. */
+enum code need_text(const struct invocation *in, const char **text, const char *option,
+                    struct err *err);
 /* All values of a list option, NULL-terminated (arena). */
 const char *const *list_of(const struct invocation *in, const char *option);
 
@@ -79,8 +83,10 @@ const char *actor_of(const struct invocation *in);
 enum code invocation_read(struct invocation *in, int argc, char **argv, bool *help,
                           struct err *err);
 
-/* Help texts: of all commands, and of one; the man page; bash completion. */
+/* Help texts: of all commands, of those that begin with a word, of one; the man page; bash
+ * completion. */
 void help_all(struct str *out);
+void help_family(const char *family, struct str *out);
 void help_command(const struct command *command, struct str *out);
 void help_man(struct str *out);
 void help_completion(struct str *out);

@@ -70,15 +70,13 @@ static enum code read_import(const struct invocation *in, struct import_opts *op
 {
     *opts = (struct import_opts){ .sources = in->args,
                                   .count = (size_t)in->arg_count,
-                                  .out = text_of(in, "out"),
                                   .validate = (uint64_t)int_of(in, "validate", 0),
                                   .seed = (uint64_t)int_of(in, "seed", 1),
                                   .licence = text_of(in, "licence"),
                                   .replace = given(in, "replace"),
                                   .unchanged = unchanged };
     opts->class_names = class_names(in, &opts->class_count);
-    if (opts->out) return OK;
-    return err_set(err, USAGE, "`pawl %s` needs --out FILE", in->command->name);
+    return need_text(in, &opts->out, "out", err);
 }
 
 static enum code run_import_idx(struct invocation *in, struct err *err)
@@ -96,13 +94,12 @@ static enum code run_import_csv(struct invocation *in, struct err *err)
     bool unchanged = false;
     TRY(read_import(in, &opts, &unchanged, err));
     opts.test = (uint64_t)int_of(in, "test", 0);
-    opts.target = text_of(in, "target");
     opts.drop_missing = given(in, "drop-missing");
     const char *task = text_of(in, "task");
     if (task && strcmp(task, "classification") != 0 && strcmp(task, "regression") != 0)
         return err_set(err, USAGE, "unknown task '%s': classification or regression", task);
     opts.task = task && strcmp(task, "regression") == 0 ? TASK_REGRESSION : TASK_CLASSIFICATION;
-    if (!opts.target) return err_set(err, USAGE, "`pawl data import csv` needs --target COL");
+    TRY(need_text(in, &opts.target, "target", err));
     TRY(import_csv(&opts, err));
     return show(in, opts.out, unchanged, err);
 }
@@ -131,7 +128,7 @@ static enum code run_check(struct invocation *in, struct err *err)
 
 const struct command data_commands[] = {
     { .name = "data import idx",
-      .args = "SOURCE...",
+      .args = "SOURCE... --out FILE",
       .least = 1,
       .most = -1,
       .help = "Makes a dataset from IDX files (MNIST and its kin), plain or gzip.",
@@ -141,7 +138,7 @@ const struct command data_commands[] = {
       .options = idx_options,
       .run = run_import_idx },
     { .name = "data import csv",
-      .args = "FILE",
+      .args = "FILE --target COL --out FILE",
       .least = 1,
       .most = 1,
       .help = "Makes a dataset from a table with a header line.",

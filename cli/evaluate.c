@@ -56,7 +56,6 @@ static enum code run_eval(struct invocation *in, struct err *err)
 {
     struct evaluated evaluated;
     struct evaluate_request request = { .suite = in->args[0],
-                                        .model = text_of(in, "model"),
                                         .baseline = text_of(in, "baseline"),
                                         .registry = registry_dir(in, NULL),
                                         .out = text_of(in, "out"),
@@ -64,12 +63,12 @@ static enum code run_eval(struct invocation *in, struct err *err)
                                         .actor = actor_of(in),
                                         .threads = (int)int_of(in, "threads", 0) };
     TRY(read_weights(in, &request.raw, err));
-    if (!request.model) return err_set(err, USAGE, "`pawl eval` needs --model REF");
+    TRY(need_text(in, &request.model, "model", err));
     enum code code = evaluate(&evaluated, &request, in->problems, err);
-    if (is_verdict(code) && !print_json(in, evaluated.report_json)) {
-        fputs(str_text(&evaluated.markdown), stdout);
-        printf("\nreport: %s/report.html%s\n", evaluated.report,
-               evaluated.sealed ? "" : " (unsealed: the model is no version of a registry)");
+    if (is_verdict(code)) {
+        say_open(in, evaluated.open);
+        print_document(in, evaluated.report_json, report_text);
+        if (!in->json) printf("\nreport: %s/report.html\n", evaluated.report);
     }
     evaluated_release(&evaluated);
     return code;
@@ -108,10 +107,10 @@ static void print_replay(const struct invocation *in, const struct eval_result *
 {
     char report[DIGEST_TEXT], model[DIGEST_TEXT], suite[DIGEST_TEXT];
     if (print_json(in, result->json)) return;
-    if (explained->len)
-        fputs(str_text(explained), stdout);
-    else
-        fputs(str_text(&result->markdown), stdout);
+    struct str text = { 0 };
+    if (!explained->len) report_text(&text, result->json);
+    fputs(str_text(explained->len ? explained : &text), stdout);
+    str_release(&text);
     printf("\ndecided %s on\n  report %s\n  model  %s\n  suite  %s\n",
            verdict_text(result->verdict), digest_text(&result->report, report),
            digest_text(&result->model, model), digest_text(&result->suite, suite));
@@ -133,7 +132,8 @@ static enum code run_gate(struct invocation *in, struct err *err)
     return code;
 }
 
-static enum code predict_with(struct invocation *in, struct ref *ref, bool raw, struct err *err)
+static enum code predict_with(struct invocation *in, struct ref *ref, const char *out, bool raw,
+                              struct err *err)
 {
     struct weights weights;
     struct dataset dataset;
@@ -148,12 +148,11 @@ static enum code predict_with(struct invocation *in, struct ref *ref, bool raw, 
                                  .device = device && strcmp(device, "auto") ? device : NULL,
                                  .threads = (int)int_of(in, "threads", 0) };
     uint64_t rows = 0;
-    code = predict(text_of(in, "out"), &weights, &dataset, &opts, &rows, err);
+    code = predict(out, &weights, &dataset, &opts, &rows, err);
     if (!code) {
-        json_t *document = json_pack("{s:s,s:s,s:I}", "pawl", "predicted/1", "file",
-                                     text_of(in, "out"), "rows", (json_int_t)rows);
-        if (!print_json(in, document))
-            printf("%s: %llu rows\n", text_of(in, "out"), (unsigned long long)rows);
+        json_t *document = json_pack("{s:s,s:s,s:I}", "pawl", "predicted/1", "file", out, "rows",
+                                     (json_int_t)rows);
+        if (!print_json(in, document)) printf("%s: %llu rows\n", out, (unsigned long long)rows);
         json_decref(document);
     }
     dataset_close(&dataset);
@@ -166,19 +165,20 @@ static enum code run_predict(struct invocation *in, struct err *err)
     struct ref ref;
     bool raw;
     TRY(read_weights(in, &raw, err));
-    if (!text_of(in, "out")) return err_set(err, USAGE, "`pawl predict` needs --out FILE");
+    const char *out;
+    TRY(need_text(in, &out, "out", err));
     TRY(ref_open(&ref, in->args[0], registry_dir(in, NULL), err));
-    enum code code = predict_with(in, &ref, raw, err);
+    enum code code = predict_with(in, &ref, out, raw, err);
     ref_close(&ref);
     return code;
 }
 
 const struct command eval_commands[] = {
     { .name = "eval",
-      .args = "SUITE",
+      .args = "SUITE --model REF",
       .least = 1,
       .most = 1,
-      .help = "Evaluates a model under a suite and decides; exits as `gate` does.",
+      .help = "Evaluates a model under a suite and decides: pass, fail or inconclusive.",
       .detail =
           "A version of a registry is sealed before it is scored, and its report is recorded. "
           "The exit code is\n0 for pass, 3 for fail, 4 for inconclusive.",
@@ -197,7 +197,7 @@ const struct command eval_commands[] = {
       .options = gate_options,
       .run = run_gate },
     { .name = "predict",
-      .args = "REF DATA",
+      .args = "REF DATA --out FILE",
       .least = 2,
       .most = 2,
       .help = "Writes a model's predictions for a split.",

@@ -7,6 +7,7 @@
 extern const struct command data_commands[];     /* data.c */
 extern const struct command train_commands[];    /* train.c */
 extern const struct command eval_commands[];     /* evaluate.c */
+extern const struct command channel_commands[];  /* channels.c */
 extern const struct command release_commands[];  /* release.c */
 extern const struct command registry_commands[]; /* registry.c */
 extern const struct command config_commands[];   /* config.c */

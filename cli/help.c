@@ -14,23 +14,39 @@ static void add_options(struct str *out, const struct option *options)
     }
 }
 
+static void add_command(struct str *out, const struct command *command)
+{
+    str_addf(out, "  %-20s %s\n", command->name, command->help);
+}
+
+void help_family(const char *family, struct str *out)
+{
+    size_t len = strlen(family);
+    str_addf(out, "Usage: pawl %s COMMAND [ARGUMENTS] [--OPTIONS]\n\n", family);
+    for (const struct command *const *group = command_groups; *group; group++)
+        for (const struct command *c = *group; c->name; c++)
+            if (strncmp(c->name, family, len) == 0 && c->name[len] == ' ') add_command(out, c);
+    str_addf(out, "\n`pawl %s COMMAND --help` shows a command's options and an example.\n", family);
+}
+
 void help_all(struct str *out)
 {
     str_add(out, "pawl trains models from one YAML file, tests every candidate against a sealed "
                  "suite, and lets\nonly what passed move on to deployment.\n\n"
                  "Usage: pawl COMMAND [ARGUMENTS] [--OPTIONS]\n\n");
     for (const struct command *const *group = command_groups; *group; group++) {
-        for (const struct command *c = *group; c->name; c++)
-            str_addf(out, "  %-20s %s\n", c->name, c->help);
+        for (const struct command *c = *group; c->name; c++) add_command(out, c);
         str_add(out, "\n");
     }
-    str_add(out, "`pawl COMMAND --help` shows a command's options and an example.\n");
+    str_add(out,
+            "`pawl COMMAND --help` shows a command's options and an example; `pawl --version` the "
+            "version.\n");
 }
 
 void help_command(const struct command *command, struct str *out)
 {
-    str_addf(out, "Usage: pawl %s%s%s\n\n%s\n", command->name, *command->args ? " " : "",
-             command->args, command->help);
+    str_addf(out, "Usage: pawl %s%s%s [--OPTIONS]\n\n%s\n", command->name,
+             *command->args ? " " : "", command->args, command->help);
     if (command->detail) str_addf(out, "\n%s\n", command->detail);
     str_add(out, "\nOptions:\n");
     add_options(out, command->options);

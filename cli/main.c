@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cli/command.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,7 +69,10 @@ static void print_failure(const struct invocation *in, const struct err *err)
     }
     bool failure = err->code != STOPPED && err->code != GATE_FAILED && err->code != INCONCLUSIVE;
     fprintf(stderr, "%s%s\n", failure ? "error: " : "", err->message);
-    if (*err->file) fprintf(stderr, "  --> %s:%d:%d\n", err->file, err->line, err->column);
+    if (*err->file && err->line)
+        fprintf(stderr, "  --> %s:%d:%d\n", err->file, err->line, err->column);
+    else if (*err->file) /* a text of the command line has no lines */
+        fprintf(stderr, "  --> %s\n", err->file);
     if (*err->hint) fprintf(stderr, "  = %s\n", err->hint);
 }
 
@@ -77,6 +81,8 @@ static int print_help(const struct invocation *in)
     struct str text = { 0 };
     if (in->command)
         help_command(in->command, &text);
+    else if (in->family)
+        help_family(in->family, &text);
     else
         help_all(&text);
     print_text(in, str_text(&text));
@@ -113,7 +119,11 @@ int main(int argc, char **argv)
         }
         status = code_exit(code);
     }
-    if (fflush(stdout) != 0 && !status) status = code_exit(IO);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && !status) {
+        err_errno(&err, IO, errno, "cannot write to standard output");
+        fprintf(stderr, "error: %s\n", err.message);
+        status = code_exit(IO);
+    }
     arena_release(&arena);
     return status;
 }

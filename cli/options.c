@@ -1,4 +1,5 @@
 /* Reading the command line against the command table. */
+#include "base/utf8.h"
 #include "cli/command.h"
 
 #include <stdio.h>
@@ -42,21 +43,52 @@ static const struct command *find_command(int argc, char **argv, int *words)
     return best;
 }
 
-/* Whether some command's name begins with this word and has another behind it. */
-static bool is_family(const char *word)
+/* Words of argv before its first option, joined: "data import". */
+static const char *plain_words(struct arena *arena, int argc, char **argv)
 {
-    size_t len = strlen(word);
+    const char *words = "";
+    for (int i = 0; i < argc && argv[i][0] != '-'; i++)
+        words = *words ? arena_format(arena, "%s %s", words, argv[i]) : argv[i];
+    return words;
+}
+
+/* What follows `family` in a command's name, or NULL: "init" of "registry init" in "registry". */
+static const char *name_behind(const struct command *command, const char *family)
+{
+    size_t len = strlen(family);
+    bool inside = len && strncmp(command->name, family, len) == 0 && command->name[len] == ' ';
+    return inside ? command->name + len + 1 : NULL;
+}
+
+static bool is_family(const char *words)
+{
     for (const struct command *const *group = command_groups; *group; group++)
         for (const struct command *c = *group; c->name; c++)
-            if (strncmp(c->name, word, len) == 0 && c->name[len] == ' ') return true;
+            if (name_behind(c, words)) return true;
     return false;
+}
+
+/* "`pawl registry` needs a command behind it", with those that there are. */
+static enum code lone_family(struct arena *arena, const char *family, struct err *err)
+{
+    const char *all = "";
+    for (const struct command *const *group = command_groups; *group; group++) {
+        for (const struct command *c = *group; c->name; c++) {
+            const char *name = name_behind(c, family);
+            if (name) all = arena_format(arena, *all ? "%s, %s" : "%s%s", all, name);
+        }
+    }
+    err_set(err, USAGE, "`pawl %s` needs a command behind it", family);
+    return err_hint(err, "One of: %s.", all);
 }
 
 static enum code unknown_command(struct arena *arena, int argc, char **argv, struct err *err)
 {
+    const char *words = plain_words(arena, argc, argv);
+    if (is_family(words)) return lone_family(arena, words, err);
     const char *typed = argc && argv[0][0] != '-' ? argv[0] : "";
-    if (argc > 1 && argv[1][0] != '-' && is_family(argv[0]))
-        typed = arena_format(arena, "%s %s", argv[0], argv[1]);
+    for (int i = 1; i < argc && is_family(typed) && argv[i][0] != '-'; i++)
+        typed = arena_format(arena, "%s %s", typed, argv[i]);
     const char *names[128];
     int count = 0;
     for (const struct command *const *group = command_groups; *group; group++)
@@ -109,6 +141,12 @@ static enum code read_option(struct invocation *in, int argc, char **argv, int *
             return err_set(err, USAGE, "option '--%s' needs a value: %s", option->name,
                            option->value);
         text = argv[++*i];
+        if (strncmp(text, "--", 2) == 0) {
+            err_set(err, USAGE, "option '--%s' needs a value: %s", option->name, option->value);
+            return err_hint(err,
+                            "'%s' looks like an option; a value like that is given as --%s=%s.",
+                            text, option->name, text);
+        }
     }
     int64_t number;
     if (option->kind == OPTION_INT && (!units_int(&number, text, NULL) || number < 0))
@@ -148,14 +186,38 @@ static bool asks_for_json(int argc, char **argv)
     return false;
 }
 
+/* `pawl --help`, `pawl help data import`, `pawl registry --help`: help without a command's row. */
+static bool asks_for_help(struct invocation *in, int argc, char **argv)
+{
+    int words;
+    bool asked = argc == 0;
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        asked |= strcmp(argv[i], "--help") == 0;
+    if (argc && strcmp(argv[0], "help") == 0) {
+        asked = true;
+        argc--;
+        argv++;
+    }
+    if (!asked) return false;
+    in->command = find_command(argc, argv, &words);
+    const char *typed = plain_words(in->arena, argc, argv);
+    if (!in->command && is_family(typed)) in->family = typed;
+    return in->command || in->family || !*typed;
+}
+
 enum code invocation_read(struct invocation *in, int argc, char **argv, bool *help, struct err *err)
 {
     int words;
     in->json = asks_for_json(argc, argv);
-    *help = argc == 0 || strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "help") == 0;
+    for (int i = 0; i < argc; i++)
+        if (!utf8_valid(argv[i], strlen(argv[i])))
+            return err_set(err, USAGE, "cannot use argument %d, '%s': it is not UTF-8 text", i + 1,
+                           argv[i]);
+    *help = asks_for_help(in, argc, argv);
     if (*help) return OK;
-    in->command = find_command(argc, argv, &words);
-    if (!in->command) return unknown_command(in->arena, argc, argv, err);
+    bool about = strcmp(argv[0], "help") == 0; /* `pawl help WORD`, and there is no such command */
+    in->command = about ? NULL : find_command(argc, argv, &words);
+    if (!in->command) return unknown_command(in->arena, argc - about, argv + about, err);
     in->args = ARENA_ARRAY(in->arena, argc + 1, const char *);
     in->values = ARENA_ARRAY(in->arena, argc + 1, struct option_value);
     bool options = true;
@@ -169,8 +231,7 @@ enum code invocation_read(struct invocation *in, int argc, char **argv, bool *he
         else
             in->args[in->arg_count++] = argv[i];
     }
-    *help = given(in, "help");
-    return *help ? OK : check_shape(in, err);
+    return check_shape(in, err);
 }
 
 static const struct option_value *find_value(const struct invocation *in, const char *option)
@@ -192,6 +253,16 @@ const char *text_of(const struct invocation *in, const char *option)
 {
     const struct option_value *value = find_value(in, option);
     return value ? value->text : NULL;
+}
+
+enum code need_text(const struct invocation *in, const char **text, const char *option,
+                    struct err *err)
+{
+    const struct option *row = find_option(in->command->options, option, strlen(option));
+    *text = text_of(in, option);
+    if (*text && **text) return OK;
+    err_set(err, USAGE, "`pawl %s` needs --%s %s", in->command->name, option, row->value);
+    return err_hint(err, "Usage: pawl %s %s", in->command->name, in->command->args);
 }
 
 int64_t int_of(const struct invocation *in, const char *option, int64_t fallback)

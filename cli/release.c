@@ -44,15 +44,16 @@ static enum code run_chain(struct invocation *in, struct err *err)
                                        .registry = registry_dir(in, experiment.registry),
                                        .reason = text_of(in, "reason"),
                                        .actor = actor_of(in),
-                                       .to = to ? release_step(to) : STEP_DEPLOY,
+                                       .to = to ? release_step(to) : STEP_COUNT,
                                        .done = show_step,
                                        .context = in };
-    if (request.to == STEP_COUNT)
+    if (to && request.to == STEP_COUNT)
         return err_set(err, USAGE, "unknown step '%s': train, add, eval, promote or deploy", to);
     TRY(load_warm_start(in, &experiment, &warm, err));
     if (warm.model) train.warm = &warm;
     enum code code = release(&released, &request, in->problems, err);
-    if (!code) {
+    say_open(in, released.open);
+    if (!code || code == GATE_FAILED || code == INCONCLUSIVE) {
         json_t *document_out = json_pack("{s:s,s:s,s:s,s:O}", "pawl", "release/1", "version",
                                          released.version, "report", released.report, "steps",
                                          released.steps);

@@ -1,8 +1,11 @@
 /* What several commands share. */
 #include "cli/shared.h"
 
+#include "base/log.h"
+#include "base/utf8.h"
 #include "workflow/ref.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *registry_dir(const struct invocation *in, const char *experiment)
@@ -19,6 +22,31 @@ enum code need_registry(const struct invocation *in, const char **dir, struct er
     err_set(err, USAGE, "`pawl %s` needs a registry", in->command->name);
     return err_hint(err, "Say --registry DIR or set PAWL_REGISTRY; `pawl registry init DIR` makes "
                          "one.");
+}
+
+void print_document(const struct invocation *in, json_t *document,
+                    void (*make)(struct str *out, const json_t *document))
+{
+    struct str text = { 0 };
+    if (print_json(in, document)) return;
+    make(&text, document);
+    if (text.at) utf8_make_printable(text.at); /* names and reasons are other people's */
+    fputs(str_text(&text), stdout);
+    str_release(&text);
+}
+
+void say_open(const struct invocation *in, bool open)
+{
+    if (open && !in->json) log_note("note: integrity only: this registry has no keys");
+}
+
+enum code open_named(const struct invocation *in, struct registry *registry, struct err *err)
+{
+    const char *dir;
+    TRY(need_registry(in, &dir, err));
+    TRY(registry_open(registry, dir, err));
+    say_open(in, registry->open);
+    return OK;
 }
 
 enum code load_experiment(struct invocation *in, struct document *document,

@@ -29,6 +29,17 @@ const char *registry_dir(const struct invocation *in, const char *experiment);
 /* The same, required. USAGE says how to name one. */
 enum code need_registry(const struct invocation *in, const char **dir, struct err *err);
 
+/* Prints a document: as it is with --format json, else what `make` makes of it for people. */
+void print_document(const struct invocation *in, json_t *document,
+                    void (*make)(struct str *out, const json_t *document));
+
+/* Opens the registry that need_registry finds, and says what it cannot promise. */
+struct registry;
+enum code open_named(const struct invocation *in, struct registry *registry, struct err *err);
+
+/* Says on standard error that a registry without keys vouches for integrity alone. */
+void say_open(const struct invocation *in, bool open);
+
 /* Loads and reads an experiment with --set applied. */
 enum code load_experiment(struct invocation *in, struct document *document,
                           struct experiment *experiment, const char *path, struct err *err);

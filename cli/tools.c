@@ -1,4 +1,5 @@
 /* pawl runs, doctor, man, completion. */
+#include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
 #include "trainer/run.h"
@@ -83,6 +84,50 @@ static enum code run_runs_list(struct invocation *in, struct err *err)
     return OK;
 }
 
+/* What a record says beside its kind and step: "accuracy 0.9750  log_loss 0.1623". */
+static void add_members(struct str *out, json_t *record)
+{
+    static const char *const said[] = { "pawl", "kind", "step", "incarnation" };
+    const char *name, *text;
+    json_t *value;
+    json_object_foreach(record, name, value)
+    {
+        bool skip = false;
+        for (size_t i = 0; i < sizeof said / sizeof *said; i++) skip |= strcmp(name, said[i]) == 0;
+        if (skip) continue;
+        if (json_is_object(value)) {
+            add_members(out, value);
+        } else if (json_is_real(value)) {
+            str_addf(out, "  %s %.4g", name, json_real_value(value));
+        } else if (json_is_integer(value)) {
+            str_addf(out, "  %s %lld", name, (long long)json_integer_value(value));
+        } else if ((text = json_string_value(value))) {
+            str_addf(out, text_starts(text, "sha256:") ? "  %.0s%.19s" : "  %.0s%s", name, text);
+        }
+    }
+}
+
+/* A run: what made it, then its records but for those of single steps. */
+static void run_text(struct str *out, const json_t *document)
+{
+    const json_t *records = json_object_get(document, "records");
+    size_t steps = 0;
+    run_facts_text(out, json_object_get(document, "manifest"));
+    str_add(out, "\nrecords\n");
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        json_t *record = json_array_get(records, i);
+        const char *kind = text_in(record, "kind");
+        if (strcmp(kind, "step") == 0) {
+            steps++;
+            continue;
+        }
+        str_addf(out, "  step %-8lld %-10s", number_in(record, "step"), kind);
+        add_members(out, record);
+        str_add(out, "\n");
+    }
+    str_addf(out, "  and %zu records of single steps: see --format json\n", steps);
+}
+
 static enum code run_runs_show(struct invocation *in, struct err *err)
 {
     json_t *manifest, *records;
@@ -94,11 +139,7 @@ static enum code run_runs_show(struct invocation *in, struct err *err)
     }
     json_t *document = json_pack("{s:s,s:o,s:o}", "pawl", "run-records/1", "manifest", manifest,
                                  "records", records);
-    if (!print_json(in, document)) {
-        puts(json_pretty(in->arena, manifest, NULL));
-        for (size_t i = 0; i < json_array_size(records); i++)
-            puts(json_canonical(in->arena, json_array_get(records, i), NULL));
-    }
+    print_document(in, document, run_text);
     json_decref(document);
     return OK;
 }

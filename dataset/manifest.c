@@ -145,7 +145,7 @@ static enum code parse_file(const struct parse *parse, struct manifest_file *fil
 {
     json_t *object, *blocks;
     struct digest root, leaves;
-    uint64_t block;
+    uint64_t block = 0;
     TRY(json_get_object(&object, parse->dataset->manifest, "file", parse->name, err));
     TRY(get_count(&file->bytes, object, "bytes", parse, err));
     TRY(get_count(&block, object, "block", parse, err));

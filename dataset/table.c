@@ -19,9 +19,11 @@ enum code table_draw(struct table_split *splits, size_t split_count, struct aren
     uint64_t key = rng_mix(seed, rng_hash("split")), drawn = 0;
     for (size_t s = 1; s < split_count; s++) {
         if (splits[s].count >= rows - drawn)
-            return err_set(err, USAGE, "cannot take %llu rows for '%s': only %llu are left of %llu",
-                           (unsigned long long)splits[s].count, splits[s].name,
-                           (unsigned long long)(rows - drawn), (unsigned long long)rows);
+            return err_set(
+                err, USAGE,
+                "cannot take %llu rows for '%s': %llu of %llu are left, and one must remain",
+                (unsigned long long)splits[s].count, splits[s].name,
+                (unsigned long long)(rows - drawn), (unsigned long long)rows);
         drawn += splits[s].count;
     }
     uint8_t *owner = ARENA_ARRAY(arena, rows, uint8_t);

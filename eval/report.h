@@ -50,6 +50,9 @@ void eval_result_release(struct eval_result *result);
 enum code eval_run(const struct eval_inputs *inputs, const char *out_dir,
                    struct eval_result *result, struct err *err);
 
+/* A report for a terminal: what was judged, then one line a gate, those that do not pass first. */
+void report_text(struct str *out, const json_t *report);
+
 struct replay_opts {
     const struct digest *model; /* the report must be about this model; NULL: any */
     const struct digest *suite; /* and under this suite; NULL: any */

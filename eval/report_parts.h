@@ -39,6 +39,8 @@ void report_markdown(struct str *out, const json_t *report);
 void explain_trial(struct str *out, const struct trial *trial, const struct suite *suite,
                    const struct decision *decision);
 
+/* What a gate demands: "accuracy better by 0.0200 against linear on footwear". */
+void demand_text(struct str *out, const json_t *gate);
 /* Why a gate's verdict is what it is, with the rows that would decide. */
 void gate_reason(struct str *out, const json_t *gate);
 

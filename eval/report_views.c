@@ -41,7 +41,7 @@ static enum reason reason_of(const json_t *gate)
 }
 
 /* "accuracy on footwear, better by 0.02 than linear". */
-static void add_demand(struct str *out, const json_t *gate)
+void demand_text(struct str *out, const json_t *gate)
 {
     const struct metric *metric = metric_find(text_of(gate, "metric"));
     char bar[NUMBER_TEXT];
@@ -56,7 +56,7 @@ static void add_demand(struct str *out, const json_t *gate)
     const char *words = "";
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         if (strcmp(rules[i].rule, text_of(gate, "rule")) == 0) words = rules[i].words;
-    str_addf(out, "%s", metric->name);
+    str_add(out, metric->name);
     if (json_object_get(gate, "k")) str_addf(out, " (k = %g)", real_of(gate, "k"));
     if (json_object_get(gate, "batch")) str_addf(out, " (batch %g)", real_of(gate, "batch"));
     str_addf(out, " %s %s", words, bar);
@@ -69,7 +69,7 @@ static void add_numbers(struct str *out, const json_t *gate)
 {
     const struct metric *metric = metric_find(text_of(gate, "metric"));
     char value[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
-    str_addf(out, "%s [%s, %s], n = %g", number_text(value, real_of(gate, "value"), metric->unit),
+    str_addf(out, "%s [%s, %s], n = %.0f", number_text(value, real_of(gate, "value"), metric->unit),
              number_text(low, real_of(gate, "low"), metric->unit),
              number_text(high, real_of(gate, "high"), metric->unit), real_of(gate, "n"));
 }
@@ -117,7 +117,7 @@ static void add_case(struct str *out, const json_t *gate, const char *suite)
 {
     const char *verdict = text_of(gate, "verdict");
     struct str message = { 0 };
-    add_demand(&message, gate);
+    demand_text(&message, gate);
     str_add(out, "  <testcase classname=\"");
     add_xml(out, suite);
     str_add(out, "\" name=\"");
@@ -204,7 +204,7 @@ static size_t add_rows(struct str *out, const json_t *report, bool passing, size
             int mark = *verdict == 'p' ? 0 : *verdict == 'f' ? 1 : 2;
             str_addf(out, "| %s%s | ", marks[mark],
                      json_is_true(json_object_get(gate, "counts")) ? "" : " (not counted)");
-            add_demand(&cell, gate);
+            demand_text(&cell, gate);
             add_cell(out, str_text(&cell));
             str_add(out, " | ");
             str_clear(&cell);
@@ -255,7 +255,7 @@ void explain_trial(struct str *out, const struct trial *trial, const struct suit
     char a[NUMBER_TEXT], b[NUMBER_TEXT];
     bool more = rule_wants_more(trial->gate->rule);
     str_addf(out, "gate      %s\ndemand    ", trial->id);
-    add_demand(out, gate);
+    demand_text(out, gate);
     str_addf(out, "\nbar       %s", number_text(a, trial->gate->bar, unit));
     if (trial->bar != trial->gate->bar)
         str_addf(out, ", decided at %s (tolerate %g)", number_text(a, trial->bar, unit),

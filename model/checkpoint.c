@@ -144,7 +144,7 @@ static enum code write_parts(struct arena *arena, const char *dir,
     TRY(write_document(arena, dir, "model.json", contents->model, files, err));
     TRY(write_document(arena, dir, "profile.json", contents->profile, files, err));
     TRY(write_document(arena, dir, "trainer.json", contents->trainer, files, err));
-    return json_publish_sealed(manifest, path_join(arena, dir, "manifest.json"), err);
+    return json_publish_checked(manifest, path_join(arena, dir, "manifest.json"), err);
 }
 
 static uint64_t directory_bytes(struct arena *arena, const char *dir)

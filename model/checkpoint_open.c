@@ -172,8 +172,9 @@ static enum code check_identity(struct checkpoint *checkpoint, const char *dir, 
 static enum code open_parts(struct checkpoint *checkpoint, const char *dir, struct err *err)
 {
     struct arena *arena = &checkpoint->arena;
-    enum code code = json_read_sealed(&checkpoint->manifest, path_join(arena, dir, "manifest.json"),
-                                      DOCUMENT_LIMIT, "checkpoint/1", err);
+    enum code code = json_read_checked(&checkpoint->manifest,
+                                       path_join(arena, dir, "manifest.json"), DOCUMENT_LIMIT,
+                                       "checkpoint/1", err);
     if (code == NOT_FOUND && fs_is_dir(dir))
         return err_set(err, DAMAGED, "cannot use checkpoint '%s': manifest.json is missing", dir);
     if (code) return code;

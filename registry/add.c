@@ -6,6 +6,7 @@
 #include "registry/registry.h"
 
 #include "model/safetensors.h"
+#include "registry/bundle.h"
 #include "registry/commit.h"
 #include "registry/golden.h"
 #include "registry/oci.h"
@@ -86,18 +87,21 @@ static enum code model_tensors(struct arena *arena, struct named_tensor **tensor
     return OK;
 }
 
-static enum code write_files(struct adding *adding, const struct checkpoint *checkpoint,
-                             struct err *err)
-{
-    struct named_tensor *tensors = NULL;
+/* What the model is made of, wherever it came from. */
+struct parts {
+    const json_t *model, *profile;
+    struct named_tensor *tensors;
     size_t count;
-    adding->has_profile = checkpoint->profile != NULL;
-    TRY(model_tensors(&adding->arena, &tensors, &count, checkpoint, err));
-    TRY(json_publish(checkpoint->model, staged(adding, "model.json"), err));
-    if (adding->has_profile)
-        TRY(json_publish(checkpoint->profile, staged(adding, "profile.json"), err));
-    return safetensors_write(staged(adding, "model.safetensors"), tensors, count,
-                             checkpoint->variant, NULL, NULL, err);
+    enum weights_variant variant;
+};
+
+static enum code write_files(struct adding *adding, const struct parts *parts, struct err *err)
+{
+    adding->has_profile = parts->profile != NULL;
+    TRY(json_publish(parts->model, staged(adding, "model.json"), err));
+    if (adding->has_profile) TRY(json_publish(parts->profile, staged(adding, "profile.json"), err));
+    return safetensors_write(staged(adding, "model.safetensors"), parts->tensors, parts->count,
+                             parts->variant, NULL, NULL, err);
 }
 
 /* What was written, read back: the version's model digest is taken from it and from nothing
@@ -121,14 +125,51 @@ static enum code prove(struct adding *adding, const struct digest *want, struct 
     return code;
 }
 
-static enum code build(struct adding *adding, struct err *err)
+static enum code build_from_checkpoint(struct adding *adding, struct digest *digest,
+                                       struct err *err)
 {
     struct checkpoint checkpoint;
     TRY(checkpoint_open(&checkpoint, adding->opts->checkpoint, err));
-    struct digest digest = checkpoint.model_digest;
-    enum code code = write_files(adding, &checkpoint, err);
+    struct parts parts = { .model = checkpoint.model,
+                           .profile = checkpoint.profile,
+                           .variant = checkpoint.variant };
+    *digest = checkpoint.model_digest;
+    enum code code = model_tensors(&adding->arena, &parts.tensors, &parts.count, &checkpoint, err);
+    if (!code) code = write_files(adding, &parts, err);
     checkpoint_close(&checkpoint);
-    return code ? code : prove(adding, &digest, err);
+    return code;
+}
+
+/* A bundle that states its files' digests is held to them. */
+static enum code build_from_bundle(struct adding *adding, struct digest *digest, struct err *err)
+{
+    struct weights weights;
+    json_t *bundle = NULL;
+    const char *dir = adding->opts->checkpoint;
+    if (fs_exists(path_join(&adding->arena, dir, "bundle.json")))
+        TRY(bundle_check_alone(&bundle, dir, err));
+    json_decref(bundle);
+    TRY(weights_load(&weights, dir, false, err));
+    struct parts parts = { .model = weights.model,
+                           .profile = weights.profile,
+                           .tensors = weights.tensors,
+                           .count = weights.count,
+                           .variant = weights.variant };
+    *digest = weights.digest;
+    enum code code = write_files(adding, &parts, err);
+    weights_release(&weights);
+    return code;
+}
+
+static enum code build(struct adding *adding, struct err *err)
+{
+    struct digest digest;
+    const char *dir = adding->opts->checkpoint;
+    if (fs_exists(path_join(&adding->arena, dir, "model.safetensors")))
+        TRY(build_from_bundle(adding, &digest, err));
+    else
+        TRY(build_from_checkpoint(adding, &digest, err));
+    return prove(adding, &digest, err);
 }
 
 /* Gives each file to the store under the digest of what lies there now. */

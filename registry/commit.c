@@ -44,12 +44,21 @@ static enum code check_view(const struct registry *registry, struct err *err)
     return code;
 }
 
+static enum code hint_at_damage(enum code code, struct err *err)
+{
+    if (code == DAMAGED && err && !*err->hint)
+        err_hint(err, "`pawl registry verify` lists all that is wrong; a copy of the registry has "
+                      "what is lost.");
+    return code;
+}
+
 enum code registry_refresh(struct registry *registry, struct err *err)
 {
     struct change change = { .registry = registry };
     struct head head = registry->state.head;
-    TRY(check_view(registry, err));
-    return journal_end(&registry->journal, &head, apply, &change, err);
+    enum code code = check_view(registry, err);
+    if (!code) code = journal_end(&registry->journal, &head, apply, &change, err);
+    return hint_at_damage(code, err);
 }
 
 enum code registry_commit(struct registry *registry, registry_decide with, void *context,
@@ -60,8 +69,9 @@ enum code registry_commit(struct registry *registry, registry_decide with, void 
     struct head head = registry->state.head;
     struct err ignored;
     bool new_entry;
-    TRY(check_view(registry, err));
-    TRY(journal_commit(&registry->journal, &head, &writer, &new_entry, err));
+    enum code code = check_view(registry, err);
+    if (!code) code = journal_commit(&registry->journal, &head, &writer, &new_entry, err);
+    if (code) return hint_at_damage(code, err);
     if (seq) *seq = new_entry ? head.seq : 0;
     if (new_entry && views_write(registry, &ignored))
         log_warn("entry %lld is recorded, but a view of it was not written: %s",

@@ -217,7 +217,7 @@ static bool kept(const struct deploying *deploying, const char *name)
 static bool leftover(struct deploying *deploying, const char *name)
 {
     struct stat info;
-    if (name[0] != '.' || !text_ends(name, ".tmp")) return false;
+    if (!fs_is_temporary(name)) return false;
     return fs_stat(path_join(&deploying->arena, deploying->dir, name), &info, NULL) == OK &&
            clock_wall() - (double)info.st_mtime > LEFTOVER_AGE_S;
 }

@@ -120,6 +120,29 @@ static enum code read_file(struct h5 *h5, struct rows *rows, const struct model_
     return h5_read(h5, "/output", H5_F32, *want, rows->outputs * sizeof(float), err);
 }
 
+enum code golden_inputs(void **input, int64_t *count, const char *path, const json_t *model,
+                        struct err *err)
+{
+    struct h5 h5 = { 0 };
+    struct model_io io;
+    struct rows rows;
+    void *want = NULL;
+    *input = NULL;
+    enum code code = model_io_read(&io, model, err);
+    if (code) goto out;
+    if ((code = h5_open(&h5, path, err))) goto out;
+    if ((code = read_file(&h5, &rows, &io, input, &want, err))) goto out;
+    *count = (int64_t)rows.input_dim[0];
+out:
+    if (code) {
+        block_free(*input);
+        *input = NULL;
+    }
+    h5_close(&h5);
+    block_free(want);
+    return code;
+}
+
 static enum code read_tolerance(struct h5 *h5, double *tolerance, const char *device,
                                 struct err *err)
 {

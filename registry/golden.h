@@ -15,6 +15,11 @@
 enum code golden_write(const char *path, const struct weights *weights,
                        const struct golden_sample *sample, struct err *err);
 
+/* Reads the stored inputs of a sample that fits the model; the caller gives *input back with
+ * block_free. DAMAGED when the file does not fit, NOT_FOUND, IO. */
+enum code golden_inputs(void **input, int64_t *rows, const char *path, const json_t *model,
+                        struct err *err);
+
 struct golden_result {
     int64_t rows;
     double worst,

@@ -79,7 +79,7 @@ static enum code last_in_folder(struct arena *arena, const struct journal *journ
     char **names, *path = folder_path(arena, journal, folder);
     size_t count;
     TRY(fs_list(arena, &names, &count, path, err));
-    int64_t first = folder * JOURNAL_FOLDER + 1, entries = 0;
+    int64_t first = folder * JOURNAL_FOLDER + 1, entries = 0, gap = 0;
     *last = first - 1;
     for (size_t i = 0; i < count; i++) {
         if (names[i][0] == '.') continue;
@@ -88,12 +88,12 @@ static enum code last_in_folder(struct arena *arena, const struct journal *journ
             return err_set(err, DAMAGED, "cannot use journal '%s': '%s/%s' is no entry",
                            journal->dir, path_base(path), names[i]);
         if (seq > *last) *last = seq;
+        if (seq != first + entries && !gap) gap = first + entries;
         entries++;
     }
-    if (*last - first + 1 != entries)
-        return err_set(err, DAMAGED, "cannot use journal '%s': '%s' ends with %lld but misses %lld",
-                       journal->dir, path_base(path), (long long)*last,
-                       (long long)(*last - first + 1 - entries));
+    if (gap)
+        return err_set(err, DAMAGED, "journal '%s' has a gap: entry %lld is missing, %lld exists",
+                       journal->dir, (long long)gap, (long long)*last);
     return OK;
 }
 

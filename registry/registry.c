@@ -65,7 +65,11 @@ enum code registry_check_identity(const struct registry *registry, struct digest
     enum code code = fs_read(&arena, &got, path, REGISTRY_LIMIT, err);
     if (code == NOT_FOUND) {
         err_set(err, NOT_FOUND, "'%s' is not a registry: it has no registry.json", registry->dir);
-        err_hint(err, "Create one with `pawl registry init DIR` in a new or empty directory.");
+        if (fs_is_dir(registry->journal.dir))
+            err_hint(err, "A journal is there: `pawl registry init %s` writes that file again.",
+                     registry->dir);
+        else
+            err_hint(err, "Create one with `pawl registry init DIR` in a new or empty directory.");
         goto out;
     }
     if (code) goto out;
@@ -78,6 +82,9 @@ enum code registry_check_identity(const struct registry *registry, struct digest
     if (got.len != want.len || memcmp(got.at, want.at, got.len) != 0)
         code = err_set(err, DAMAGED, "'%s' is damaged: it is not what journal entry 1 demands",
                        path);
+    if (code == DAMAGED && first.seq)
+        err_hint(err, "Remove it; `pawl registry init %s` writes it again from the journal.",
+                 registry->dir);
     *id = first.digest;
 out:
     entry_release(&first);
@@ -158,7 +165,7 @@ static bool ours(const char *name)
 {
     for (size_t i = 0; i < FOLDERS; i++)
         if (strcmp(folders[i].name, name) == 0) return true;
-    return name[0] == '.' && text_ends(name, ".tmp");
+    return fs_is_temporary(name);
 }
 
 /* A new or empty directory, or what an interrupted init left. */

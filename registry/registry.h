@@ -54,7 +54,7 @@ struct golden_sample {
 };
 
 struct add_opts {
-    const char *model, *checkpoint; /* the name to add under; a checkpoint directory */
+    const char *model, *checkpoint; /* the name to add under; a checkpoint or bundle directory */
     struct golden_sample sample;
     json_t
         *facts; /* what is known of its making (run, data, code, metrics); borrowed; NULL: none */
@@ -67,7 +67,8 @@ struct added {
     bool existed; /* the same version was there already */
 };
 
-/* Adds a checkpoint's model (its EMA where the run kept one) as the next version of a model name.
+/* Adds a checkpoint's model (its EMA where the run kept one), or a bundle's, as the next version of
+ * a model name.
  * The weights are written as safetensors and read back, and the model digest of what was read must
  * be the checkpoint's; then they run on the sample, whose outputs are stored. The same content
  * again gives the number that it has. DAMAGED (checkpoint, stored content), USAGE (name, facts too

@@ -62,6 +62,16 @@ static enum code check_spans(const struct node *train, struct err *err)
     return OK;
 }
 
+/* Nesterov's step looks ahead along a momentum that must be there. */
+static enum code check_optimizer(const struct experiment *e, const struct node *train,
+                                 struct err *err)
+{
+    if (!e->optimizer.nesterov || e->optimizer.momentum > 0) return OK;
+    const struct node *options = node_options(node_at(train, "optimizer"), NULL);
+    return refuse(node_at(options, "nesterov"), err, "cannot use nesterov without a momentum",
+                  "Give a momentum above 0, or leave nesterov out.");
+}
+
 static void read_saving(struct experiment *e, const struct node *train)
 {
     e->validate_every = node_span(train, "validate_every");
@@ -118,6 +128,7 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
     e->seed = (uint64_t)node_int(train, "seed");
     e->threads = (int)node_int(train, "threads");
     TRY(check_spans(train, err));
+    TRY(check_optimizer(e, train, err));
     read_saving(e, train);
     read_places(e, arena, root);
     return OK;

@@ -91,7 +91,7 @@ static enum code check_holder(const char *path, const struct holder *me,
                               const struct launch *launch, const char *dir, struct err *err)
 {
     json_t *document;
-    TRY(json_read_sealed(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
+    TRY(json_read_checked(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
     enum code code = OK;
     if (!launch->take_over && may_be_alive(document, me, launch)) {
         code = err_set(err, CONFLICT, "cannot take run '%s': process %lld on host '%s' holds it",
@@ -171,7 +171,7 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
         TRY(check_progress(&run->arena, run->dir, last, launch, err));
         json_t *document = incarnation_document(&me, launch, last + 1);
         size_t len;
-        const char *text = json_sealed(&run->arena, document, &len);
+        const char *text = json_checked(&run->arena, document, &len);
         json_decref(document);
         bool won;
         TRY(fs_create_exclusive(arena_format(&run->arena, "%s/%04d.json", folder, last + 1), text,
@@ -182,6 +182,19 @@ static enum code take_number(struct run *run, const struct launch *launch, struc
     }
 }
 
+/* Removes what killed starts left half written or half removed: who holds the run has no other
+ * writer beside it. Failing to is no failure. */
+static void sweep_checkpoints(struct run *run)
+{
+    char **names;
+    struct err unused;
+    const char *folder = path_join(&run->arena, run->dir, "checkpoints");
+    if (fs_list(&run->arena, &names, NULL, folder, &unused)) return;
+    for (; *names; names++)
+        if (fs_is_temporary(*names))
+            fs_remove_tree(path_join(&run->arena, folder, *names), &unused);
+}
+
 static enum code take(struct run *run, const json_t *manifest, const char *config,
                       const struct launch *launch, struct err *err)
 {
@@ -189,12 +202,13 @@ static enum code take(struct run *run, const json_t *manifest, const char *confi
     TRY(fs_mkdirs(path_join(arena, run->dir, "incarnations"), err));
     TRY(fs_mkdirs(path_join(arena, run->dir, "checkpoints"), err));
     TRY(take_number(run, launch, err));
+    sweep_checkpoints(run);
     enum code code = run_manifest(&run->manifest, run->dir, err);
     run->resuming = code == OK;
     if (code != NOT_FOUND) return code;
     TRY(fs_publish(path_join(arena, run->dir, "config.yaml"), config, strlen(config), err));
     run->manifest = json_deep_copy(manifest);
-    return json_publish_sealed(manifest, path_join(arena, run->dir, "manifest.json"), err);
+    return json_publish_checked(manifest, path_join(arena, run->dir, "manifest.json"), err);
 }
 
 enum code run_take(struct run *run, const char *dir, const json_t *manifest, const char *config,

@@ -120,6 +120,18 @@ static void prune(struct trainer *t)
     }
 }
 
+void trainer_note_best(struct trainer *t)
+{
+    for (size_t i = 0; i < json_array_size(t->saves); i++) {
+        const json_t *save = json_array_get(t->saves, i);
+        if (rank_of(t, i) != 0) continue;
+        trainer_note(t,
+                     json_pack("{s:s,s:O,s:O,s:O}", "kind", "best", "name",
+                               json_object_get(save, "name"), "step", json_object_get(save, "step"),
+                               "value", json_object_get(save, "value")));
+    }
+}
+
 static void note_finished(struct trainer *t, const struct saved *saved)
 {
     char digest[DIGEST_TEXT];
@@ -129,10 +141,7 @@ static void note_finished(struct trainer *t, const struct saved *saved)
                               "step", (json_int_t)saved->step, "model_digest",
                               digest_text(&saved->digest, digest), "bytes",
                               (json_int_t)saved->bytes, "seconds", saved->seconds));
-    if (rank_of(t, last) == 0)
-        trainer_note(t, json_pack("{s:s,s:s,s:I,s:O}", "kind", "best", "name", name, "step",
-                                  (json_int_t)saved->step, "value",
-                                  json_object_get(json_array_get(t->saves, last), "value")));
+    if (rank_of(t, last) == 0) trainer_note_best(t);
     prune(t);
 }
 

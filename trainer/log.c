@@ -73,7 +73,10 @@ enum code run_log_read(json_t **records, int *damaged, const char *path, struct 
     struct bytes bytes;
     *records = NULL;
     enum code code = fs_read(&arena, &bytes, path, LOG_LIMIT, err);
-    if (code) return code;
+    if (code) {
+        arena_release(&arena);
+        return code;
+    }
     *records = json_array();
     *damaged = 0;
     const char *at = bytes.at, *end = bytes.at + bytes.len;

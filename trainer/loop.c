@@ -261,6 +261,8 @@ enum code train(struct train_result *result, const struct experiment *experiment
     if (!code) {
         result->resumed = trainer.number > 0;
         code = run_steps(&trainer, err);
+        struct err unused; /* what was being written when it failed counts too */
+        if (code) trainer_settle(&trainer, true, &unused);
         double seconds = clock_monotonic() - trainer.began;
         result->step = trainer.number;
         result->loss = trainer.loss;

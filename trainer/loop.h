@@ -49,9 +49,11 @@ enum code trainer_compile(struct trainer *trainer, struct err *err);
 enum code trainer_start(struct trainer *trainer, struct err *err);
 void trainer_release(struct trainer *trainer);
 
-/* keep.c: checkpoints: begin one, note a finished one, remove what no longer counts. */
+/* keep.c: checkpoints: begin one, note a finished one, remove what no longer counts; name the best
+ * of those kept in the log. */
 enum code trainer_checkpoint(struct trainer *trainer, struct err *err);
 enum code trainer_settle(struct trainer *trainer, bool wait, struct err *err);
+void trainer_note_best(struct trainer *trainer);
 /* trainer/1 as it stands. New reference. */
 json_t *trainer_state(const struct trainer *trainer);
 enum code trainer_restore(struct trainer *trainer, const json_t *state, struct err *err);

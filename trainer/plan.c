@@ -173,9 +173,8 @@ void plan_print(const json_t *plan, struct str *out)
 {
     const json_t *device = json_object_get(plan, "device"),
                  *memory = json_object_get(plan, "memory");
-    str_addf(out, "%s on %s (%s), %lld threads, %s\n", text_in(plan, "name"),
-             text_in(device, "name"), text_in(device, "description"), number_in(device, "threads"),
-             text_in(plan, "precision"));
+    str_addf(out, "%s on %s (%s), %s\n", text_in(plan, "name"), text_in(device, "name"),
+             text_in(device, "description"), text_in(plan, "precision"));
     str_addf(out, "  %lld rows, batch %lld in passes of %lld, %lld steps an epoch, %lld in all\n",
              number_in(plan, "rows"), number_in(plan, "batch"), number_in(plan, "micro_batch"),
              number_in(plan, "epoch_steps"), number_in(plan, "steps"));

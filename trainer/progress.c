@@ -38,8 +38,8 @@ void trainer_status(struct trainer *t, const char *state)
     char time[TIME_TEXT];
     double rate = speed(t, clock_monotonic());
     json_t *status = json_pack(
-        "{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:s,s:O*}", "pawl", "status/1", "state", state, "step",
-        (json_int_t)t->number, "steps", (json_int_t)t->total_steps, "epoch",
+        "{s:s,s:s,s:I,s:I,s:I,s:f,s:f,s:f,s:s,s:O*}", "pawl", "run-status/1", "state", state,
+        "step", (json_int_t)t->number, "steps", (json_int_t)t->total_steps, "epoch",
         (json_int_t)(t->number / t->epoch_steps), "loss", t->loss, "rate", t->rate, "rows_per_s",
         rate, "time", clock_utc(time), "metrics", t->metrics);
     size_t len;

@@ -11,7 +11,7 @@ enum code run_manifest(json_t **manifest, const char *dir, struct err *err)
 {
     struct arena arena = { 0 };
     const char *path = path_join(&arena, dir, "manifest.json");
-    enum code code = json_read_sealed(manifest, path, DOCUMENT_LIMIT, "run/1", err);
+    enum code code = json_read_checked(manifest, path, DOCUMENT_LIMIT, "run/1", err);
     if (code == NOT_FOUND) err_set(err, NOT_FOUND, "cannot find a run in '%s'", dir);
     arena_release(&arena);
     return code;

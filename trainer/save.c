@@ -98,8 +98,8 @@ static void *writer(void *argument)
 
 static enum code take_memory(struct saver *saver, struct err *err)
 {
+    memset(saver->shadow.memory, 0, sizeof saver->shadow.memory); /* those are the params' own */
     for (int a = 0; a < ARENA_COUNT; a++) {
-        saver->shadow.memory[a] = NULL;
         if (!saver->params->memory[a] || a == ARENA_GRADIENT) continue;
         void *block;
         size_t bytes = (size_t)params_size(saver->params, (enum params_arena)a) * sizeof(float);

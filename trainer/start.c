@@ -257,6 +257,8 @@ static enum code begin(struct trainer *t, const char *from, const json_t *facts,
                                    .schedule_end = json_object_get(facts, "schedule_end") };
     TRY(run_begin(&t->run, &opening, err));
     if (*inexact) trainer_note(t, json_pack("{s:s,s:s}", "kind", "inexact", "message", inexact));
+    /* the start before may have died between a checkpoint and its record */
+    if (from) trainer_note_best(t);
     if (from)
         log_note("resuming run %s at step %lld of %lld from %s", t->run.dir, (long long)t->number,
                  (long long)t->total_steps, from);

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "dataset/dataset.h"
 #include "model/infer.h"
+#include "registry/golden.h"
 #include "trainer/run.h"
 
 #include <stdio.h>
@@ -45,6 +46,32 @@ static const char *run_of(struct arena *arena, const char *checkpoint)
     return path_dir(arena, folder);
 }
 
+/* Rows that the model is probed with later: a bundle keeps its own, so that the same bundle is the
+ * same version again. */
+static enum code find_rows(struct arena *arena, struct golden_sample *sample, void **rows,
+                           const char *source, const json_t *manifest, struct err *err)
+{
+    struct model_io io;
+    json_t *model = NULL;
+    const char *own = path_join(arena, source, "sample.h5");
+    TRY(json_read(&model, path_join(arena, source, "model.json"), 64 << 20, "model/1", err));
+    enum code code = model_io_read(&io, model, err);
+    sample->rows = GOLDEN_ROWS;
+    if (!code && fs_exists(own)) {
+        code = golden_inputs(rows, &sample->rows, own, model, err);
+    } else if (!code) {
+        size_t bytes = (size_t)shape_count(&io.input) * dtype_size(io.input_dtype);
+        const json_t *data = json_object_get(json_object_get(manifest, "data"), "path");
+        code = block_alloc(rows, GOLDEN_ROWS * bytes, "golden rows", err);
+        if (!code && (!json_is_string(data) ||
+                      !rows_of_dataset(json_string_value(data), &io, *rows, GOLDEN_ROWS)))
+            made_up_rows(&io, *rows, GOLDEN_ROWS);
+    }
+    sample->input = *rows;
+    json_decref(model);
+    return code;
+}
+
 static enum code prepare(struct arena *arena, struct add_opts *opts, struct add_request *request,
                          void **rows, struct err *err)
 {
@@ -56,30 +83,23 @@ static enum code prepare(struct arena *arena, struct add_opts *opts, struct add_
         TRY(run_best(arena, &opts->checkpoint, source, err));
     else
         run = run_of(arena, source);
+    if (!fs_exists(path_join(arena, opts->checkpoint, "model.json")))
+        return err_set(err, NOT_FOUND, "cannot add '%s': no run, checkpoint or bundle is there",
+                       source);
 
-    json_t *manifest = NULL, *model = NULL;
+    json_t *manifest = NULL;
     if (run && run_manifest(&manifest, run, NULL)) manifest = NULL;
     opts->facts = manifest;
     if (!request->name) {
         const char *name = json_string_value(json_object_get(manifest, "name"));
-        if (!name) return err_set(err, USAGE, "cannot add '%s': name the model with --as", source);
+        if (!name) {
+            err_set(err, USAGE, "cannot add '%s': no run tells its name", source);
+            return err_hint(err, "Name the model with --as NAME.");
+        }
         snprintf(request->text, sizeof request->text, "%s", name);
         request->name = request->text;
     }
-    struct model_io io;
-    TRY(json_read(&model, path_join(arena, opts->checkpoint, "model.json"), 64 << 20, "model/1",
-                  err));
-    enum code code = model_io_read(&io, model, err);
-    json_decref(model);
-    if (code) return code;
-    size_t bytes = (size_t)shape_count(&io.input) * dtype_size(io.input_dtype);
-    TRY(block_alloc(rows, GOLDEN_ROWS * bytes, "golden rows", err));
-    const char *data = json_string_value(
-        json_object_get(json_object_get(manifest, "data"), "path"));
-    if (!data || !rows_of_dataset(data, &io, *rows, GOLDEN_ROWS))
-        made_up_rows(&io, *rows, GOLDEN_ROWS);
-    opts->sample = (struct golden_sample){ .input = *rows, .rows = GOLDEN_ROWS };
-    return OK;
+    return find_rows(arena, &opts->sample, rows, opts->checkpoint, manifest, err);
 }
 
 enum code add_run(struct registry *registry, struct added *added, struct add_request *request,

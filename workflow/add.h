@@ -7,7 +7,7 @@
 enum { GOLDEN_ROWS = 8 };
 
 struct add_request {
-    const char *source; /* a run or a checkpoint directory */
+    const char *source; /* a run, checkpoint or bundle directory */
     const char
         *name; /* the model's name; NULL: the run's, and then set (static storage of `text`) */
     char text[128];
@@ -15,9 +15,9 @@ struct add_request {
     const char *reason; /* NULL: "added from SOURCE" */
 };
 
-/* Adds. Golden rows are the first rows of the validation split (else of the training split) of the
- * dataset that the run's manifest names; where that file is gone, made-up rows take their place.
- * Fails as registry_add, and with NOT_FOUND for a run without a checkpoint. */
+/* Adds. Golden rows are a bundle's own, else the first rows of the validation split (else of the
+ * training split) of the dataset that the run's manifest names; where that file is gone, made-up
+ * rows take their place. Fails as registry_add, and with NOT_FOUND where there is no model. */
 enum code add_run(struct registry *registry, struct added *added, struct add_request *request,
                   struct err *err);
 

@@ -39,7 +39,7 @@ static void check_cpu(json_t *checks)
         add(checks, "cpu", "broken", "%s", err.message);
         return;
     }
-    add(checks, "cpu", "ok", "%s, %d threads", device.description, device.threads);
+    add(checks, "cpu", "ok", "%s", device.description);
     bool bf16 = device.fast_dtypes >> DTYPE_BF16 & 1;
     add(checks, "precision", "ok",
         bf16 ? "`precision: auto` takes bf16 here"
@@ -52,7 +52,7 @@ static void check_cuda(json_t *checks)
     struct device device;
     struct err err;
     if (device_open(&device, "cuda", 0, &err)) {
-        add(checks, "cuda", "note", "not in this build: training runs on the CPU");
+        add(checks, "cuda", "note", "%s; training runs on the CPU", err.message);
         return;
     }
     add(checks, "cuda", "ok", "%s", device.description);

@@ -5,6 +5,7 @@
 #include "eval/report.h"
 #include "workflow/linear.h"
 #include "workflow/ref.h"
+#include "workflow/reuse.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -42,14 +43,16 @@ static enum code open_suite(struct evaluation *e, struct err *err)
     return suite_fit(&e->suite, &e->document, &e->dataset, e->problems, err);
 }
 
-/* A REF that names a channel nobody has moved yet is a baseline that there is not yet. */
+/* A channel of the suite that nobody has moved yet is a baseline that there is not yet; one that
+ * the command line names in vain is a mistake. */
 static enum code load_ref_baseline(struct evaluation *e, struct eval_baseline *baseline,
                                    struct weights *weights, const char *text, struct err *err)
 {
     struct ref ref;
     char name[256];
     enum code code = ref_open(&ref, text, e->request->registry, err);
-    if (code == NOT_FOUND && ref_is_registry(text)) {
+    if (code == NOT_FOUND && text != e->request->baseline &&
+        ref_is_empty_channel(text, e->request->registry)) {
         baseline->missing = true;
         return OK;
     }
@@ -187,31 +190,38 @@ static enum code record(struct evaluation *e, const char *out, struct err *err)
     return code;
 }
 
-/* Whether the report at `out` is about this model, suite and data, and replays soundly. */
-static bool reusable(struct evaluation *e, const char *out, enum code *verdict, struct err *err)
+/* A report of an earlier evaluation that answers the same question and replays soundly, so that the
+ * whole way can be gone again without looking again. */
+static const char *find_report(struct evaluation *e, const char *first, enum code *verdict,
+                               struct err *err)
 {
-    if (!e->request->reuse || !fs_is_dir(out)) return false;
+    const char *place = first;
+    struct wanted wanted = { .suite = e->suite.digest,
+                             .model = e->weights.digest,
+                             .data = dataset_split(&e->dataset, e->suite.split)->digest,
+                             .baselines = e->baselines,
+                             .baseline_count = e->baseline_count,
+                             .registry = &e->model.registry,
+                             .version = &e->model.version };
     struct replay_opts opts = { .model = &e->weights.digest,
                                 .suite = &e->suite.digest,
                                 .threads = e->request->threads };
-    *verdict = gate_replay(out, &opts, &e->result, err);
-    if (!is_verdict(*verdict)) return false;
-    const json_t *inputs = json_object_get(e->result.json, "inputs");
-    const json_t *data = json_object_get(json_object_get(inputs, "data"), "digest");
-    char text[DIGEST_TEXT];
-    const struct split *split = dataset_split(&e->dataset, e->suite.split);
-    if (json_is_string(data) &&
-        strcmp(json_string_value(data), digest_text(&split->digest, text)) == 0)
-        return true;
-    eval_result_release(&e->result);
-    return false;
+    for (int n = 2; fs_exists(place); n++) {
+        if (report_answers(place, &e->seal, &wanted)) {
+            *verdict = gate_replay(place, &opts, &e->result, err);
+            if (is_verdict(*verdict)) return place;
+            eval_result_release(&e->result);
+        }
+        place = arena_format(&e->arena, "%s-%d", first, n);
+    }
+    return NULL;
 }
 
 /* A place that is free: the default name, else the same with a number behind it. */
-static const char *free_place(struct evaluation *e, const char *out)
+static const char *free_place(struct evaluation *e, const char *first)
 {
-    const char *place = out;
-    for (int n = 2; fs_exists(place); n++) place = arena_format(&e->arena, "%s-%d", out, n);
+    const char *place = first;
+    for (int n = 2; fs_exists(place); n++) place = arena_format(&e->arena, "%s-%d", first, n);
     return place;
 }
 
@@ -224,24 +234,34 @@ static void fill(struct evaluated *evaluated, const struct evaluation *e, const 
     evaluated->model_digest = e->result.model;
     evaluated->sealed = e->model.in_registry;
     evaluated->report_json = json_incref(e->result.json);
-    str_add(&evaluated->markdown, str_text(&e->result.markdown));
+    evaluated->open = e->model.in_registry && e->model.registry.open;
+}
+
+static enum code open_all(struct evaluation *e, struct err *err)
+{
+    const struct evaluate_request *request = e->request;
+    TRY(open_suite(e, err));
+    if (request->out && fs_exists(request->out)) {
+        err_set(err, CONFLICT, "cannot write report '%s': it exists already", request->out);
+        return err_hint(err, "Choose another place with --out, or remove it.");
+    }
+    TRY(ref_open(&e->model, request->model, request->registry, err));
+    TRY(ref_load(&e->model, &e->weights, request->raw, err));
+    return load_baselines(e, err);
 }
 
 static enum code evaluate_all(struct evaluation *e, struct evaluated *evaluated, struct err *err)
 {
     const struct evaluate_request *request = e->request;
-    TRY(open_suite(e, err));
-    TRY(ref_open(&e->model, request->model, request->registry, err));
-    TRY(ref_load(&e->model, &e->weights, request->raw, err));
-    TRY(load_baselines(e, err));
-    const char *out = request->out;
-    if (!out)
-        out = arena_format(&e->arena, "reports/%s",
-                           report_name(&e->arena, &e->suite, &e->weights.digest));
     enum code verdict = OK;
-    evaluated->reused = reusable(e, out, &verdict, err);
-    if (!evaluated->reused) {
-        if (!request->out) out = free_place(e, out);
+    TRY(open_all(e, err));
+    const char *first = arena_format(&e->arena, "reports/%s",
+                                     report_name(&e->arena, &e->suite, &e->weights.digest));
+    bool reuse = request->reuse && !request->out && e->model.in_registry;
+    const char *out = reuse ? find_report(e, first, &verdict, err) : NULL;
+    evaluated->reused = out != NULL;
+    if (!out) {
+        out = request->out ? request->out : free_place(e, first);
         TRY(fs_mkdirs(path_dir(&e->arena, out), err));
         TRY(seal(e, err));
         verdict = run(e, out, err);
@@ -257,26 +277,39 @@ static enum code evaluate_all(struct evaluation *e, struct evaluated *evaluated,
     return verdict;
 }
 
+static void close_all(struct evaluation *e)
+{
+    eval_result_release(&e->result);
+    for (size_t b = 0; b < e->baseline_count; b++) weights_release(&e->baseline_weights[b]);
+    weights_release(&e->weights);
+    ref_close(&e->model);
+    suite_release(&e->suite);
+    dataset_close(&e->dataset);
+    json_decref(e->facts);
+    arena_release(&e->arena);
+}
+
 enum code evaluate(struct evaluated *evaluated, const struct evaluate_request *request,
                    struct problems *problems, struct err *err)
 {
     memset(evaluated, 0, sizeof *evaluated);
     struct evaluation e = { .request = request, .problems = problems };
     enum code code = evaluate_all(&e, evaluated, err);
-    eval_result_release(&e.result);
-    for (size_t b = 0; b < e.baseline_count; b++) weights_release(&e.baseline_weights[b]);
-    weights_release(&e.weights);
-    ref_close(&e.model);
-    suite_release(&e.suite);
-    dataset_close(&e.dataset);
-    json_decref(e.facts);
-    arena_release(&e.arena);
+    close_all(&e);
+    return code;
+}
+
+enum code evaluate_check(const char *suite, struct problems *problems, struct err *err)
+{
+    struct evaluate_request request = { .suite = suite };
+    struct evaluation e = { .request = &request, .problems = problems };
+    enum code code = open_suite(&e, err);
+    close_all(&e);
     return code;
 }
 
 void evaluated_release(struct evaluated *evaluated)
 {
     json_decref(evaluated->report_json);
-    str_release(&evaluated->markdown);
     memset(evaluated, 0, sizeof *evaluated);
 }

@@ -18,17 +18,20 @@ struct evaluate_request {
     const char *actor;
     int threads; /* 0: all */
     bool raw;    /* --weights raw */
-    bool reuse;  /* a report of the same suite, model and data is taken as it is */
+    bool reuse;  /* a report under the default name that answers the same question is taken */
 };
 
 struct evaluated {
     char report[1100]; /* the report's directory */
     char verdict[16];  /* "pass", "fail", "inconclusive" */
     struct digest report_digest, suite_digest, model_digest;
-    bool sealed, reused;
-    json_t *report_json; /* report/1 */
-    struct str markdown; /* the report for people */
+    bool sealed, reused, open; /* open: the registry has no keys */
+    json_t *report_json;       /* report/1 */
 };
+
+/* What can be said before there is a model: the suite is sound and fits its data. Fails as evaluate
+ * does. */
+enum code evaluate_check(const char *suite, struct problems *problems, struct err *err);
 
 /* Evaluates, writes the report and, for a version, records it. The result is OK, GATE_FAILED or
  * INCONCLUSIVE by the verdict (then `evaluated` is filled in too); other codes are failures: CONFIG

@@ -11,6 +11,16 @@
 /* The recipe is part of the baseline's name: another recipe is another baseline. */
 enum { RECIPE = 1, EPOCHS = 5, BATCH = 256 };
 
+/* A single-quoted YAML text: a quote in it is doubled. */
+static const char *quoted(struct arena *arena, const char *text)
+{
+    struct str out = { 0 };
+    for (; *text; text++) str_add_len(&out, *text == '\'' ? "''" : text, *text == '\'' ? 2 : 1);
+    const char *copy = arena_format(arena, "'%s'", str_text(&out));
+    str_release(&out);
+    return copy;
+}
+
 static void write_recipe(struct str *out, const struct dataset *dataset,
                          const struct linear_request *request, const char *data)
 {
@@ -24,7 +34,7 @@ static void write_recipe(struct str *out, const struct dataset *dataset,
     str_addf(out,
              "# The linear baseline, recipe %d; written by pawl eval.\n"
              "pawl: experiment/1\nname: linear\n"
-             "data: {file: '%s', train: {split: %s}}\n"
+             "data: {file: %s, train: {split: %s}}\n"
              "model:\n  layers: [flatten, {dense: {units: %lld}}]\n  loss: %s\n"
              "train:\n  epochs: %d\n  batch: %lld\n  optimizer: {adamw: {lr: 2e-3}}\n"
              "  schedule: {one_cycle: {warmup: 0.3}}\n  precision: f32\n  seed: 1\n",
@@ -67,7 +77,7 @@ static enum code make(struct weights *weights, bool *skipped, const struct datas
         code = err_set(err, NOT_FOUND, "cannot find dataset '%s'", request->data);
         goto out;
     }
-    write_recipe(&recipe, dataset, request, real);
+    write_recipe(&recipe, dataset, request, quoted(&arena, real));
     char text[DIGEST_TEXT];
     str_addf(&recipe, "# dataset %s\n", digest_text(&dataset->digest, text));
     struct digest name = digest_of(recipe.at, recipe.len);

@@ -53,6 +53,23 @@ void ref_close(struct ref *ref)
     memset(ref, 0, sizeof *ref);
 }
 
+bool ref_is_empty_channel(const char *text, const char *registry_dir)
+{
+    struct registry registry;
+    char name[NAME_LIMIT + 1];
+    const char *at = strchr(text, '@');
+    if (!at || at - text > NAME_LIMIT || !registry_dir) return false;
+    snprintf(name, sizeof name, "%.*s", (int)(at - text), text);
+    if (registry_open(&registry, registry_dir, NULL)) return false;
+    bool empty = false;
+    if (registry_refresh(&registry, NULL) == OK) {
+        const struct model_line *model = state_model(&registry.state, name);
+        empty = model && name_check_channel(at + 1, NULL) == OK && !model_channel(model, at + 1);
+    }
+    registry_close(&registry);
+    return empty;
+}
+
 enum code ref_load(struct ref *ref, struct weights *weights, bool raw, struct err *err)
 {
     if (ref->in_registry)

@@ -23,6 +23,11 @@ struct ref {
 enum code ref_open(struct ref *ref, const char *text, const char *registry, struct err *err);
 void ref_close(struct ref *ref);
 
+/* Whether a REF that could not be found names a channel of a known model that nobody has moved yet:
+ * then there is no such version so far. Anything else (another registry, model or number) is a
+ * mistake. */
+bool ref_is_empty_channel(const char *text, const char *registry);
+
 /* Loads the model that it means. `raw`: the raw weights even where a run kept an EMA. */
 enum code ref_load(struct ref *ref, struct weights *weights, bool raw, struct err *err);
 

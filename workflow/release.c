@@ -37,6 +37,7 @@ struct chain {
     struct added added;
     struct registry registry;
     bool registry_open;
+    int64_t held; /* what the channel held when the candidate was judged, 0 for nothing */
     const char *reason;
 };
 
@@ -51,6 +52,31 @@ static void report(struct chain *c, enum release_step step, bool skipped, const 
     if (c->request->done) c->request->done(c->request->context, step, skipped, text, hex);
 }
 
+/* What a later step would stumble over is said before training, not hours after. */
+static enum code look_ahead(struct chain *c, enum release_step last, struct err *err)
+{
+    const struct experiment *e = c->experiment;
+    if (last < STEP_ADD) return OK;
+    if (!c->request->registry) {
+        err_set(err, CONFIG, "cannot go on after train: no registry is named");
+        return err_hint(err, "Give registry.path in the experiment, say --registry DIR, or end "
+                             "with --to train.");
+    }
+    TRY(registry_open(&c->registry, c->request->registry, err));
+    c->registry_open = true;
+    c->released->open = c->registry.open;
+    if (last < STEP_EVAL) return OK;
+    if (!e->suite) {
+        err_set(err, CONFIG, "cannot go on after add: the experiment names no suite");
+        return err_hint(err, "Give eval.suite in the experiment, or end with --to add.");
+    }
+    if (last == STEP_DEPLOY && !e->deploy) {
+        err_set(err, CONFIG, "cannot go on after promote: the experiment names no deploy.path");
+        return err_hint(err, "Give deploy.path in the experiment, or end with --to promote.");
+    }
+    return evaluate_check(e->suite, c->problems, err);
+}
+
 static enum code step_train(struct chain *c, struct err *err)
 {
     TRY(train(&c->trained, c->experiment, c->request->train, err));
@@ -60,14 +86,6 @@ static enum code step_train(struct chain *c, struct err *err)
 
 static enum code step_add(struct chain *c, struct err *err)
 {
-    if (!c->request->registry) {
-        err_set(err, CONFIG, "cannot go on after train: no registry is named");
-        return err_hint(err,
-                        "Give registry.path in the experiment, say --registry DIR, or end with "
-                        "--to train.");
-    }
-    TRY(registry_open(&c->registry, c->request->registry, err));
-    c->registry_open = true;
     struct add_request request = { .source = c->trained.run,
                                    .name = c->experiment->registry_model,
                                    .actor = c->request->actor,
@@ -79,12 +97,21 @@ static enum code step_add(struct chain *c, struct err *err)
     return OK;
 }
 
+/* The number of the version that the channel holds; 0 for none. */
+static enum code look_at_channel(struct chain *c, struct err *err)
+{
+    const struct experiment *e = c->experiment;
+    TRY(registry_refresh(&c->registry, err));
+    const struct model_line *model = state_model(&c->registry.state, e->registry_model);
+    REQUIRE(model); /* the step before added to it */
+    const struct channel *channel = model_channel(model, e->registry_channel);
+    c->held = channel ? channel_now(channel)->number : CHANNEL_NONE;
+    return OK;
+}
+
 static enum code step_eval(struct chain *c, struct err *err)
 {
-    if (!c->experiment->suite) {
-        err_set(err, CONFIG, "cannot evaluate: the experiment names no suite");
-        return err_hint(err, "Give eval.suite in the experiment, or end with --to add.");
-    }
+    TRY(look_at_channel(c, err));
     struct evaluate_request request = { .suite = c->experiment->suite,
                                         .model = c->released->version,
                                         .registry = c->request->registry,
@@ -103,28 +130,16 @@ static enum code step_eval(struct chain *c, struct err *err)
     return code;
 }
 
-/* The channel holds this version already: nothing to write down again. */
-static bool channel_holds(struct chain *c)
-{
-    struct resolved now;
-    struct err unused;
-    const char *ref = arena_format(&c->arena, "%s@%s", c->experiment->registry_model,
-                                   c->experiment->registry_channel);
-    return !registry_resolve(&c->registry, &now, ref, &unused) && now.number == c->added.number;
-}
-
 static enum code step_promote(struct chain *c, struct err *err)
 {
     const struct experiment *e = c->experiment;
     struct moved moved = { .number = c->added.number, .digest = c->added.digest };
-    bool holds;
-    TRY(registry_refresh(&c->registry, err));
-    holds = channel_holds(c);
+    bool holds = c->held == c->added.number; /* nothing to write down again */
     if (!holds) {
         struct move_opts opts = { .model = e->registry_model,
                                   .channel = e->registry_channel,
                                   .number = c->added.number,
-                                  .from = CHANNEL_ANY,
+                                  .from = c->held,
                                   .actor = c->request->actor,
                                   .reason = c->reason };
         TRY(registry_promote(&c->registry, &moved, &opts, err));
@@ -165,11 +180,11 @@ enum code release(struct released *released, const struct release_request *reque
                            .reason = request->reason };
     char digest[DIGEST_TEXT];
     if (!chain.reason)
-        chain.reason = arena_format(&chain.arena, "release of %s",
+        chain.reason = arena_format(&chain.arena, "release of %.19s",
                                     digest_text(&request->experiment->digest, digest));
     enum release_step last = request->to;
-    if (last == STEP_DEPLOY && !request->experiment->deploy) last = STEP_PROMOTE;
-    enum code code = OK;
+    if (last == STEP_COUNT) last = request->experiment->deploy ? STEP_DEPLOY : STEP_PROMOTE;
+    enum code code = look_ahead(&chain, last, err);
     for (int step = 0; step <= (int)last && !code; step++) code = steps[step](&chain, err);
     json_decref(chain.trained.metrics);
     if (chain.registry_open) registry_close(&chain.registry);

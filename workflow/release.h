@@ -18,9 +18,9 @@ struct release_request {
     const struct experiment *experiment;
     const struct train_opts *train;
     const char *registry; /* directory, or NULL */
-    const char *reason;   /* NULL: "release of <configuration digest>" */
+    const char *reason;   /* NULL: "release of <configuration digest, 12 digits>" */
     const char *actor;
-    enum release_step to; /* the last step to take */
+    enum release_step to; /* the last step to take; STEP_COUNT: as far as the experiment says */
     /* Called after each step with what it did: a line, whether it was skipped, and its digest. */
     void (*done)(void *context, enum release_step step, bool skipped, const char *text,
                  const char *digest);
@@ -30,12 +30,14 @@ struct release_request {
 struct released {
     char version[140]; /* "fashion@1" */
     char report[1100]; /* the report's directory */
+    bool open;         /* the registry has no keys */
     json_t *steps;     /* list of {step, skipped, text, digest}; the caller decrefs */
 };
 
 /* Releases. Fails as the step that failed; a verdict that is not a pass ends the chain with its
- * code. Without deploy.path it ends after promote, without registry.path after train (then `to`
- * beyond is CONFIG), without eval.suite promote is REFUSED by the registry. */
+ * code. With STEP_COUNT it ends after deploy, or after promote without deploy.path. Registry and
+ * suite are looked at before training: where a step needs one that is missing or unsound, nothing
+ * is started. CONFLICT when the channel moved after the candidate was judged. */
 enum code release(struct released *released, const struct release_request *request,
                   struct problems *problems, struct err *err);
 

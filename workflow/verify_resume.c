@@ -54,6 +54,7 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     args[count++] = "--quiet";
     args[count++] = arena_format(&drill->arena, "--run=%s", run);
     args[count++] = "--set=train.log_every=0s";
+    args[count++] = "--take-over"; /* starts killed before their first checkpoint are meant to be */
     if (every)
         args[count++] = arena_format(&drill->arena, "--set=train.checkpoint.every=%lldst",
                                      (long long)every);
@@ -227,6 +228,17 @@ static enum code run_drill(struct drill *drill, struct err *err)
     return compare_losses(drill, err);
 }
 
+/* Removes what the drill made: the folder itself only when nothing else is in it. */
+static enum code clean_up(struct drill *drill, struct err *err)
+{
+    char **names;
+    size_t count;
+    TRY(fs_remove_tree(drill->straight, err));
+    TRY(fs_remove_tree(drill->killed, err));
+    TRY(fs_list(&drill->arena, &names, &count, drill->opts->dir, err));
+    return count ? OK : fs_remove_tree(drill->opts->dir, err);
+}
+
 enum code verify_resume(json_t **result, const struct verify_resume_opts *opts, struct err *err)
 {
     struct drill drill = { .opts = opts };
@@ -238,7 +250,7 @@ enum code verify_resume(json_t **result, const struct verify_resume_opts *opts, 
         *result = json_pack("{s:s,s:I,s:I,s:I,s:b}", "pawl", "verify-resume/1", "steps",
                             (json_int_t)drill.steps, "kills", (json_int_t)opts->kills, "compared",
                             (json_int_t)drill.compared, "equal", 1);
-        code = fs_remove_tree(opts->dir, err);
+        code = clean_up(&drill, err);
     } else if (code == HOPELESS) {
         err_hint(err, "Both runs are kept in '%s'.", opts->dir);
     }

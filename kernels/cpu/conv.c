@@ -1,5 +1,5 @@
-/* Convolutions: our own direct ones wherever they fit, since they are at least as fast as
- * oneDNN 2.6.3's on every shape measured (bench/kernels.c); oneDNN's for the rest. */
+/* Convolutions: our own direct ones where they fit, since over the shapes measured they beat oneDNN
+ * 2.6.3's (bench/kernels.c); oneDNN's for the rest. */
 #include "kernels/cpu/direct.h"
 #include "kernels/cpu/product.h"
 
@@ -20,12 +20,21 @@ static struct window window_of(const struct op_call *call)
     return conv_window(call->attr, &x->shape, &w->shape);
 }
 
+/* On AVX2 oneDNN's forward code for a first layer is the better one: a handful of channels makes
+ * runs too short for our tiles. */
+static bool prefers_own(const struct device *device, enum onednn_pass pass,
+                        const struct window *window)
+{
+    const struct cpu_state *state = device->state;
+    return state->isa == ISA_AVX512 || pass != ONEDNN_FORWARD || window->channels >= 8;
+}
+
 static enum code conv_prepare(struct device *device, struct op_call *call, struct err *err)
 {
     struct window window = window_of(call);
     enum onednn_pass pass = pass_of(call->op);
     enum activation act = pass == ONEDNN_FORWARD ? call->attr->conv.act : ACT_NONE;
-    if (direct_fits(device, call, pass, &window, act)) {
+    if (direct_fits(device, call, pass, &window, act) && prefers_own(device, pass, &window)) {
         TRY(direct_prepare(device, call, pass, &window, err));
         ((struct product *)call->state)->direct->relu = act == ACT_RELU;
         return OK;

@@ -1,7 +1,7 @@
 // What the .cu files of the CUDA module share: the stream, the check after a launch, kernel rows.
 //
-// C headers never include CUDA headers; this file is the one place where both meet. A kernel file opens
-// with its launch shape and bytes moved, has `static __global__` kernels, and defines one
+// C headers never include CUDA headers; this file is the one place where both meet. A kernel file
+// opens with its launch shape and bytes moved, has `static __global__` kernels, and defines one
 // `extern "C" const struct kernel cuda_<op>` per op, listed in table.cu.
 #pragma once
 

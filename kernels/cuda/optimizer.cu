@@ -194,7 +194,7 @@ static int64_t cut(struct chunk *to, const struct segments *segments, float deca
             int64_t rest = segment->count - from;
             if (!to) continue;
             to[count].offset = segment->offset + from;
-            to[count].count = (int)(rest < CHUNK ? rest : CHUNK);
+            to[count].count = (int)(rest < CHUNK ? rest : (int64_t)CHUNK);
             to[count].rate = segment->rate;
             to[count].decay = segment->decay ? decay : 0;
         }

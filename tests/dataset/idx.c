@@ -263,7 +263,7 @@ static const struct refusal refusals[] = {
     { "no test images", .file = 2, .at = -1, .remove = true, .code = USAGE,
       .message = "the test images are missing" },
     { "everything to validate", .file = 0, .at = -1, .validate = TRAIN, .code = USAGE,
-      .message = "cannot take 20 rows for 'validate': only 20 are left of 20" },
+      .message = "cannot take 20 rows for 'validate': 20 of 20 are left, and one must remain" },
     { "a test split of its own", .file = 0, .at = -1, .test = 1, .code = USAGE,
       .message = "cannot take a test split out of IDX files: they bring their own" },
 };

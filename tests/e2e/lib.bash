@@ -133,3 +133,33 @@ for key in ("step", "epoch", "index", "time", "waited", "metrics"):
     assert a[key] == b[key], key
 EOF
 }
+
+# suite FILE LINES: a suite on data.h5; without a baseline yet, gates that compare with it pass.
+make_suite() {
+    printf 'pawl: suite/1\nname: small\ndata: {file: data.h5, split: test, train_split: train}\nfirst: pass\n%s\n' \
+        "$2" >"$1"
+}
+
+# golden NAME CODE ARGS...: `pawl ARGS` ends with that exit code and says, to the letter, what
+# tests/golden/cli/NAME.txt holds; digests, times and places are made alike before. With
+# PAWL_GOLDEN=write in the environment that text is written instead, to be read in the diff.
+golden() {
+    local name=$1 code=$2 file=$here/../golden/cli/$1.txt
+    shift 2
+    expect "$code" "$@"
+    {
+        echo "\$ pawl $*"
+        sed 's/^/out: /' out
+        sed 's/^/err: /' err
+        echo "exit code $code"
+    } | sed -E -e "s|$work|WORK|g" \
+        -e 's/sha256:[0-9a-f]{64}/DIGEST/g; s/[0-9a-f]{64}/HEX/g; s/sha256:[0-9a-f]{12}/SHORT/g' \
+        -e 's/-[0-9a-f]{12}\b/-MODEL/g; s/(pawl [0-9.]+ ).*/\1BUILD/' \
+        -e 's/[0-9.]+ [KM]iB hashed/SIZE hashed/' \
+        -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z/TIME/g' >told
+    if [ "${PAWL_GOLDEN:-}" = write ]; then
+        mkdir -p "${file%/*}"
+        cp told "$file"
+    fi
+    diff -u "$file" told >&2 || fail "pawl $* says something else than ${name}.txt"
+}

@@ -24,6 +24,8 @@ wrong 's/batch: 32/batch: -1/' 'must be'
 wrong 's/epochs: 2/epochs: 2\n  steps: 5/' "both 'epochs' and 'steps'" 'wrong.yaml:17'
 wrong 's/^  epochs: 2$//' "without 'epochs' or 'steps'"
 wrong 's/micro_batch: 16/micro_batch: 5/' 'micro_batch does not divide batch' 'wrong.yaml:18'
+wrong 's/{adamw: {lr: 1e-2}}/{sgd: {lr: 1e-2, momentum: 0, nesterov: true}}/' 'nesterov without a momentum' \
+    'wrong.yaml:19:54'
 wrong 's/every: 5st/every: 5Mtok/' 'cannot count tokens in rows'
 wrong 's/metric: accuracy/metric: acuracy/' "cannot watch 'acuracy'" "Did you mean 'accuracy'?" 'wrong.yaml:'
 wrong 's/epochs: 2/epochs: 2\n  early_stop: {metric: f1, mode: max}/' "cannot watch 'f1'" 'accuracy, log_loss, loss'
@@ -83,6 +85,9 @@ says "sgd"
 expect 2 train small.yaml --set train.batch
 expect 2 train small.yaml --set train.batch=ten
 says 'overridden by --set'
+expect 2 train small.yaml --set 'model.layers=[flatten]'
+says 'the last layer gives' '  --> --set'
+silent 'set:0'
 expect 2 train small.yaml --set model.layers.9.conv.filters=2
 expect 2 train small.yaml --unset train.nothing
 expect 2 train small.yaml --device gpu

@@ -202,7 +202,7 @@ Test(checkpoint, every_flipped_bit_and_every_cut_is_noticed)
     close_place(&place);
 }
 
-/* Manifests that are sealed, and lie. `edit` is a jansson path of keys and what stands there. */
+/* Manifests with a right digest of their own that lie about the rest. */
 Test(checkpoint, manifests_that_lie_are_refused)
 {
     static const struct {
@@ -236,13 +236,13 @@ Test(checkpoint, manifests_that_lie_are_refused)
     in_place(&place, path, "manifest.json");
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
         json_t *manifest, *changed;
-        MUST(json_read_sealed(&manifest, path, 1 << 20, "checkpoint/1", &err));
+        MUST(json_read_checked(&manifest, path, 1 << 20, "checkpoint/1", &err));
         changed = json_deep_copy(manifest);
         json_object_set_new(lies[i].map ? json_object_get(changed, lies[i].map) : changed,
                             lies[i].key, json_loads(lies[i].value, JSON_DECODE_ANY, NULL));
-        MUST(json_publish_sealed(changed, path, &err));
+        MUST(json_publish_checked(changed, path, &err));
         expect_damaged(&place, lies[i].name, "manifest.json", i);
-        MUST(json_publish_sealed(manifest, path, &err));
+        MUST(json_publish_checked(manifest, path, &err));
         json_decref(manifest);
         json_decref(changed);
     }

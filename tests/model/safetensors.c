@@ -101,6 +101,8 @@ static const struct {
     { "from behind", "{\"a\":" F32_AT("[2]", 16, 8) "}", false },
     { "below zero", "{\"a\":" F32_AT("[6]", -8, 16) "}", false },
     { "more than the shape", "{\"a\":" F32_AT("[3]", 0, 16) "}", false },
+    { "an end that lies", "{\"a\":" F32_AT("[2]", 0, 12) ",\"b\":" F32_AT("[2]", 8, 16) "}",
+      false },
     { "an overflow", "{\"a\":" F32_AT("[4611686018427387904,4]", 0, 16) "}", false },
     { "an overflow of bytes", "{\"a\":" F32_AT("[4611686018427387908]", 0, 16) "}", false },
     { "a number too long", "{\"a\":" F32_AT("[99999999999999999999]", 0, 16) "}", false },

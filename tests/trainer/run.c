@@ -33,10 +33,10 @@ static void held_by(struct small *small, const char *key, json_t *value,
     cr_assert_eq(run.incarnation, 1);
     run_release(&run);
     const char *path = small_path(small, "run/incarnations/0001.json");
-    MUST(json_read_sealed(&document, path, 1 << 20, "incarnation/1", &err));
+    MUST(json_read_checked(&document, path, 1 << 20, "incarnation/1", &err));
     if (key) json_object_set_new(document, key, value);
     MUST(fs_remove(path, &err));
-    MUST(json_publish_sealed(document, path, &err));
+    MUST(json_publish_checked(document, path, &err));
     json_decref(document);
 }
 
@@ -114,10 +114,10 @@ static void all_gone(struct small *small, int starts)
         json_t *document;
         const char *path = arena_format(&small->arena, "%s/run/incarnations/%04d.json", small->dir,
                                         i);
-        MUST(json_read_sealed(&document, path, 1 << 20, "incarnation/1", &err));
+        MUST(json_read_checked(&document, path, 1 << 20, "incarnation/1", &err));
         json_object_set_new(document, "boot", json_string("earlier"));
         MUST(fs_remove(path, &err));
-        MUST(json_publish_sealed(document, path, &err));
+        MUST(json_publish_checked(document, path, &err));
         json_decref(document);
     }
 }

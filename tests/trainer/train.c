@@ -4,8 +4,11 @@
 #include "small.h"
 #include "tests/registry/shared_faults.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* Names in the run's checkpoints folder, joined by blanks. */
 static const char *kept(struct small *small)
@@ -34,26 +37,29 @@ static bool is_kind(const json_t *record, const char *kind)
     return got && strcmp(got, kind) == 0;
 }
 
-/* Steps of the `best` validations by loss (smallest first; earlier ones win ties) and the `last`
- * checkpoints of a run of `steps` steps with a checkpoint and a validation after each, as names in
- * order of step: what the run must have kept. */
-static const char *should_keep(struct small *small, int steps, int best, int last)
+/* Steps of the `best` validations (earlier ones win ties) and the `last` checkpoints of a run of
+ * `steps` steps with a checkpoint and a validation after each, as names in order of step: what the
+ * run must have kept. */
+static const char *should_keep(struct small *small, const char *metric, int best, int last)
 {
-    double loss[64] = { 0 };
+    enum { STEPS = 9 };
+    double value[STEPS + 1] = { 0 }, sign = strcmp(metric, "loss") == 0 ? -1 : 1;
     json_t *records = records_of(small);
     for (size_t i = 0; i < json_array_size(records); i++) {
         const json_t *record = json_array_get(records, i);
         if (is_kind(record, "validation"))
-            loss[json_integer_value(json_object_get(record, "step"))] = json_number_value(
-                json_object_get(json_object_get(record, "metrics"), "loss"));
+            value[json_integer_value(json_object_get(record, "step"))] =
+                sign *
+                json_number_value(json_object_get(json_object_get(record, "metrics"), metric));
     }
     json_decref(records);
     struct str text = { 0 };
-    for (int step = 1; step <= steps; step++) {
+    for (int step = 1; step <= STEPS; step++) {
         int beaten_by = 0;
-        for (int other = 1; other <= steps; other++)
-            beaten_by += loss[other] < loss[step] || (loss[other] == loss[step] && other < step);
-        if (beaten_by < best || step > steps - last)
+        for (int other = 1; other <= STEPS; other++)
+            beaten_by += value[other] > value[step] ||
+                         (value[other] == value[step] && other < step);
+        if (beaten_by < best || step > STEPS - last)
             str_addf(&text, text.len ? " step-%010d-0001" : "step-%010d-0001", step);
     }
     const char *copy = arena_copy(&small->arena, str_text(&text));
@@ -65,7 +71,12 @@ Test(train, the_best_and_the_last_checkpoints_stay)
 {
     static const struct {
         int best, last;
-    } rows[] = { { 1, 2 }, { 2, 1 }, { 0, 3 }, { 3, 3 }, { 1, 1 } };
+        const char *metric, *mode, *rate; /* the smallest rate: equal values throughout */
+    } rows[] = {
+        { 1, 2, "loss", "min", "1.5" },     { 2, 1, "loss", "min", "1.5" },
+        { 0, 3, "loss", "min", "1.5" },     { 3, 3, "loss", "min", "1.5" },
+        { 1, 1, "accuracy", "max", "1.5" }, { 2, 1, "accuracy", "max", "1e-9" },
+    };
     struct small small;
     struct err err = { 0 };
     struct experiment experiment;
@@ -76,15 +87,18 @@ Test(train, the_best_and_the_last_checkpoints_stay)
         small_experiment(&small, &experiment, NULL,
                          arena_format(&small.arena,
                                       "  steps: 9\n  batch: 8\n  validate_every: 1st\n"
-                                      "  optimizer: {sgd: {lr: 1.5, momentum: 0.5}}\n"
+                                      "  optimizer: {sgd: {lr: %s, momentum: 0.5}}\n"
                                       "  checkpoint: {every: 1st, keep: {best: %d, last: %d}, "
-                                      "by: {metric: loss, mode: min}}",
-                                      rows[r].best, rows[r].last));
+                                      "by: {metric: %s, mode: %s}}",
+                                      rows[r].rate, rows[r].best, rows[r].last, rows[r].metric,
+                                      rows[r].mode));
         cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &result), OK);
-        cr_expect_str_eq(kept(&small), should_keep(&small, 9, rows[r].best, rows[r].last),
-                         "row %zu", r);
-        const char *best = should_keep(&small, 9, 1, 0);
-        if (rows[r].best) cr_expect_str_eq(path_base(result.checkpoint), best);
+        cr_expect_str_eq(kept(&small),
+                         should_keep(&small, rows[r].metric, rows[r].best, rows[r].last), "row %zu",
+                         r);
+        if (rows[r].best)
+            cr_expect_str_eq(path_base(result.checkpoint),
+                             should_keep(&small, rows[r].metric, 1, 0));
     }
     small_close(&small);
 }
@@ -104,6 +118,18 @@ Test(train, early_stop_ends_the_run_where_it_would_without_interruption)
                      "  checkpoint: {every: 2st}");
     cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &straight), OK);
     cr_expect_eq(straight.step, 4 * 5, "stopped after %lld steps", (long long)straight.step);
+    /* checkpoints that are ranked are validated too, but no patience is lost by that */
+    struct train_opts ranked = { .run = small_path(&small, "ranked") };
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 50\n  batch: 16\n  optimizer: {sgd: {lr: 0.1}}\n"
+                     "  early_stop: {metric: accuracy, mode: max, patience: 3, least_gain: 1}\n"
+                     "  checkpoint: {every: 2st, by: {metric: accuracy, mode: max}}");
+    cr_assert_eq(small_train(&small, &experiment, &ranked, &result), OK);
+    cr_expect_eq(result.step, straight.step);
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 50\n  batch: 16\n  optimizer: {sgd: {lr: 0.1}}\n"
+                     "  early_stop: {metric: accuracy, mode: max, patience: 3, least_gain: 1}\n"
+                     "  checkpoint: {every: 2st}");
     for (int64_t after = 7; after <= 20; after += 13) {
         struct train_opts opts = { .run = small_path(&small, "cut"), .stop_after = after };
         MUST(fs_remove_tree(opts.run, &err));
@@ -181,6 +207,104 @@ Test(train, a_trainers_state_comes_back_and_a_broken_one_is_refused)
     small_close(&small);
 }
 
+static int appends_left;
+
+/* Raises the signal while the N-th record is appended: the record of a step, behind which the
+ * validation of that step begins. */
+static ssize_t append_and_raise(int fd, const void *bytes, size_t len)
+{
+    if (--appends_left == 0) raise(SIGUSR1);
+    return fs_calls_real.append(fd, bytes, len);
+}
+
+/* Trains in a process of its own, which gets the signal in the middle; its exit code. */
+static int train_until(struct small *small, const struct experiment *experiment, const char *run,
+                       int appends)
+{
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        struct train_opts opts = { .run = run, .install_signals = true };
+        appends_left = appends;
+        fs_calls.append = append_and_raise;
+        _exit((int)small_train(small, experiment, &opts, NULL));
+    }
+    cr_assert(child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+Test(train, a_validation_cut_short_by_a_signal_is_made_up_for)
+{
+    struct small small;
+    struct err err = { 0 };
+    struct experiment experiment;
+    struct train_result straight, result;
+    int stopped = 0;
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  steps: 6\n  batch: 16\n  validate_every: 2st\n"
+                     "  optimizer: {sgd: {lr: 0.5}}\n"
+                     "  checkpoint: {every: 2st, keep: {best: 1, last: 1}, "
+                     "by: {metric: loss, mode: min}}");
+    cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &straight), OK);
+    for (int appends = 1; appends < 40; appends++) {
+        struct train_opts opts = { .run = small_path(&small, "cut") };
+        MUST(fs_remove_tree(opts.run, &err));
+        int code = train_until(&small, &experiment, opts.run, appends);
+        cr_assert(code == OK || code == STOPPED, "record %d: %d", appends, code);
+        stopped += code == STOPPED;
+        cr_assert_eq(small_train(&small, &experiment, &opts, &result), OK);
+        cr_expect(digest_equal(&result.digest, &straight.digest), "record %d", appends);
+        struct checkpoint a, b;
+        MUST(checkpoint_open(&a, straight.checkpoint, &err));
+        MUST(checkpoint_open(&b, result.checkpoint, &err));
+        cr_expect(json_equal(json_object_get(a.trainer, "metrics"),
+                             json_object_get(b.trainer, "metrics")),
+                  "record %d", appends);
+        checkpoint_close(&a);
+        checkpoint_close(&b);
+    }
+    cr_expect_geq(stopped, 8, "%d", stopped);
+    small_close(&small);
+}
+
+/* The last start died after a checkpoint was in place and before the log said so, and left half of
+ * another. */
+Test(train, a_best_checkpoint_without_its_record_is_the_best_all_the_same)
+{
+    struct small small;
+    struct err err = { 0 };
+    struct bytes bytes;
+    struct experiment experiment;
+    struct train_result result;
+    const char *best;
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  steps: 9\n  batch: 16\n  validate_every: 1st\n"
+                     "  optimizer: {sgd: {lr: 0.01}}\n"
+                     "  checkpoint: {every: 1st, by: {metric: loss, mode: min}}");
+    struct train_opts opts = { .run = small_path(&small, "run"), .stop_after = 5 };
+    cr_assert_eq(small_train(&small, &experiment, &opts, &result), STOPPED);
+    MUST(run_best(&small.arena, &best, opts.run, &err));
+    cr_assert_str_eq(path_base(best), "step-0000000005-0001");
+    const char *log = small_path(&small, "run/log-0001.jsonl"), *record = NULL;
+    MUST(fs_read(&small.arena, &bytes, log, 1 << 20, &err));
+    for (const char *at = bytes.at; (at = strstr(at, "\"kind\":\"checkpoint\"")); at++) record = at;
+    cr_assert(record);
+    while (record[-1] != '\n') record--;
+    MUST(fs_publish_view(log, bytes.at, (size_t)(record - bytes.at), &err));
+    const char *half = small_path(&small, "run/checkpoints/.step-0000000006-0001.0.tmp/x");
+    MUST(fs_mkdirs(half, &err));
+
+    opts = (struct train_opts){ .run = opts.run, .time_limit_s = 1e-9 };
+    cr_assert_eq(small_train(&small, &experiment, &opts, &result), STOPPED);
+    MUST(run_best(&small.arena, &best, opts.run, &err));
+    cr_expect_str_eq(path_base(best), "step-0000000005-0001");
+    cr_expect(!fs_exists(half));
+    small_close(&small);
+}
+
 /* Fails call N while training: the run ends well, or stops with a reason; then it goes on to the
  * same end. */
 Test(train, whatever_call_fails_the_run_comes_to_the_same_end, .timeout = 300)
@@ -212,5 +336,33 @@ Test(train, whatever_call_fails_the_run_comes_to_the_same_end, .timeout = 300)
         }
     }
     cr_expect_gt(failed, 10);
+    small_close(&small);
+}
+
+/* Each block of memory is refused once: an error with the right code, and the next try works. */
+Test(train, whatever_memory_is_refused_the_run_says_so, .timeout = 120)
+{
+    struct small small;
+    struct err err = { 0 };
+    struct experiment experiment;
+    struct train_result straight, result;
+    int refused = 0;
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 1\n  batch: 16\n  micro_batch: 8\n  ema: {decay: 0.5}\n"
+                     "  optimizer: {adamw: {lr: 0.01}}\n  checkpoint: {every: 3st}");
+    cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &straight), OK);
+    for (uint64_t n = 1; n < 100; n++) {
+        struct train_opts opts = { .run = small_path(&small, "poor") };
+        MUST(fs_remove_tree(opts.run, &err));
+        memory_fail_after(n);
+        enum code code = small_train(&small, &experiment, &opts, &result);
+        memory_fail_after(0);
+        cr_assert(code == OK || code == NO_MEMORY, "block %d: %d", (int)n, code);
+        refused += code == NO_MEMORY;
+        cr_assert_eq(small_train(&small, &experiment, &opts, &result), OK);
+        cr_expect(digest_equal(&result.digest, &straight.digest), "block %d", (int)n);
+    }
+    cr_expect_gt(refused, 15, "%d", refused);
     small_close(&small);
 }

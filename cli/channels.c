@@ -1,0 +1,200 @@
+/* pawl promote, rollback, deploy: channels, and what stands behind them in production. */
+#include "base/utf8.h"
+#include "cli/documents.h"
+#include "cli/groups.h"
+#include "cli/shared.h"
+#include "registry/deploy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option promote_options[] = {
+    { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
+    REGISTRY_OPTION,
+    REASON_OPTION,
+    { 0 },
+};
+
+static const struct option rollback_options[] = {
+    { "to", OPTION_TEXT, "NAME@N", "The version to go back to; default the one before." },
+    { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
+    REGISTRY_OPTION,
+    REASON_OPTION,
+    { 0 },
+};
+
+static const struct option deploy_options[] = {
+    REGISTRY_OPTION,
+    DEVICE_OPTION,
+    { "status", OPTION_TEXT, "DIR", "Shows what DIR holds, every file hashed." },
+    { 0 },
+};
+
+/* The number of "fashion@7". */
+static enum code read_version(const char *text, const char *model, int64_t *number, struct err *err)
+{
+    size_t len = strlen(model), digits;
+    if (strncmp(text, model, len) == 0 && text[len] == '@') {
+        const char *tail = text + len + 1;
+        digits = strspn(tail, "0123456789");
+        *number = strtoll(tail, NULL, 10);
+        if (digits && digits <= 18 && !tail[digits] && *number > 0) return OK;
+    }
+    return err_set(err, USAGE, "'%s' is not a version of %s: write %s@N", text, model, model);
+}
+
+/* --from: what the caller saw the channel hold. */
+static enum code read_from(const struct invocation *in, const char *model, int64_t *number,
+                           struct err *err)
+{
+    const char *text = text_of(in, "from");
+    *number = text ? CHANNEL_NONE : CHANNEL_ANY;
+    if (!text || strcmp(text, "none") == 0) return OK;
+    return read_version(text, model, number, err);
+}
+
+static void print_moved(const struct invocation *in, const struct move_opts *opts,
+                        const struct moved *moved)
+{
+    json_t *document = json_pack("{s:s,s:s,s:s,s:I,s:I,s:I,s:b}", "pawl", "moved/1", "model",
+                                 opts->model, "channel", opts->channel, "number",
+                                 (json_int_t)moved->number, "from", (json_int_t)moved->from, "seq",
+                                 (json_int_t)moved->seq, "unchanged", moved->unchanged);
+    if (!print_json(in, document)) {
+        printf("%s@%s -> %s@%lld", opts->model, opts->channel, opts->model,
+               (long long)moved->number);
+        if (moved->unchanged)
+            printf(" (unchanged)");
+        else if (moved->from)
+            printf(" (was %s@%lld)", opts->model, (long long)moved->from);
+        else
+            printf(" (was empty)");
+        printf(", entry %lld\n", (long long)moved->seq);
+    }
+    json_decref(document);
+}
+
+static enum code run_promote(struct invocation *in, struct err *err)
+{
+    const char *reason;
+    TRY(need_text(in, &reason, "reason", err));
+    struct registry registry;
+    struct resolved version;
+    struct moved moved;
+    TRY(open_named(in, &registry, err));
+    struct move_opts opts = { .channel = in->args[1], .actor = actor_of(in), .reason = reason };
+    enum code code = registry_resolve(&registry, &version, in->args[0], err);
+    if (!code) {
+        opts.model = version.model;
+        opts.number = version.number;
+        code = read_from(in, version.model, &opts.from, err);
+    }
+    if (!code) code = registry_promote(&registry, &moved, &opts, err);
+    if (!code) print_moved(in, &opts, &moved);
+    registry_close(&registry);
+    return code;
+}
+
+static enum code run_rollback(struct invocation *in, struct err *err)
+{
+    const char *reason;
+    TRY(need_text(in, &reason, "reason", err));
+    struct registry registry;
+    struct moved moved;
+    TRY(open_named(in, &registry, err));
+    struct move_opts opts = {
+        .model = in->args[0], .channel = in->args[1], .actor = actor_of(in), .reason = reason
+    };
+    const char *to = text_of(in, "to");
+    enum code code = read_from(in, opts.model, &opts.from, err);
+    if (!code && to) code = read_version(to, opts.model, &opts.number, err);
+    if (!code) code = registry_rollback(&registry, &moved, &opts, err);
+    if (!code) print_moved(in, &opts, &moved);
+    registry_close(&registry);
+    return code;
+}
+
+static enum code show_status(struct invocation *in, const char *dir, struct err *err)
+{
+    json_t *status = NULL;
+    struct str text = { 0 };
+    if (in->arg_count) {
+        err_set(err, USAGE, "`pawl deploy --status DIR` does not take '%s'", in->args[0]);
+        return err_hint(err, "Look first, deploy then: these are two calls.");
+    }
+    TRY(deploy_status(dir, &status, err));
+    if (!print_json(in, status)) {
+        status_text(&text, status, dir);
+        utf8_make_printable(text.at);
+        fputs(str_text(&text), stdout);
+    }
+    str_release(&text);
+    json_decref(status);
+    return OK;
+}
+
+static void print_deployed(const struct invocation *in, const struct deployed *deployed)
+{
+    const struct resolved *version = &deployed->version;
+    json_t *document = json_pack("{s:s,s:s,s:I,s:s,s:s,s:b,s:I,s:f}", "pawl", "deployed/1", "model",
+                                 version->model, "number", (json_int_t)version->number, "directory",
+                                 in->args[1], "bundle", deployed->bundle, "unchanged",
+                                 deployed->unchanged, "probed", (json_int_t)deployed->rows, "worst",
+                                 deployed->worst);
+    if (!print_json(in, document)) {
+        printf("%s@%lld %s %s/current", version->model, (long long)version->number,
+               deployed->unchanged ? "is in place already:" : "deployed:", in->args[1]);
+        if (!deployed->unchanged)
+            printf(" (probed with %lld golden rows, largest deviation %.2g)",
+                   (long long)deployed->rows, deployed->worst);
+        puts("");
+    }
+    json_decref(document);
+}
+
+static enum code run_deploy(struct invocation *in, struct err *err)
+{
+    if (given(in, "status")) return show_status(in, text_of(in, "status"), err);
+    if (in->arg_count < 2) {
+        err_set(err, USAGE, "`pawl deploy` needs REF DIR");
+        return err_hint(err, "Usage: pawl deploy %s", in->command->args);
+    }
+    struct registry registry;
+    struct deployed deployed;
+    const char *device = text_of(in, "device");
+    if (device && strcmp(device, "auto") == 0) device = NULL;
+    TRY(open_named(in, &registry, err));
+    enum code code = registry_deploy(&registry, &deployed, in->args[0], in->args[1], device, err);
+    if (!code) print_deployed(in, &deployed);
+    registry_close(&registry);
+    return code;
+}
+
+const struct command channel_commands[] = {
+    { .name = "promote",
+      .args = "REF CHANNEL --reason TEXT",
+      .least = 2,
+      .most = 2,
+      .help = "Moves a channel to a version with a recorded passing report.",
+      .example = "pawl promote fashion@1 staging --registry registry --reason 'first release'",
+      .options = promote_options,
+      .run = run_promote },
+    { .name = "rollback",
+      .args = "MODEL CHANNEL --reason TEXT",
+      .least = 2,
+      .most = 2,
+      .help = "Moves a channel back to the version before, or to one it held.",
+      .example = "pawl rollback fashion staging --registry registry --reason 'complaints'",
+      .options = rollback_options,
+      .run = run_rollback },
+    { .name = "deploy",
+      .args = "REF DIR | --status DIR",
+      .least = 0,
+      .most = 2,
+      .help = "Puts a version's verified bundle in place, probed before the swap.",
+      .example = "pawl deploy fashion@staging /srv/fashion --registry registry",
+      .options = deploy_options,
+      .run = run_deploy },
+    { 0 },
+};
