@@ -1,6 +1,6 @@
 // Augmentation of image rows: flip and padded crop, with the draws of kernels/scalar.h.
 //
-// Launch: 256 threads, at most eight blocks a processor; a thread makes one access (16 bytes, 4 bytes
+// Launch: 256 threads, at most SPREAD blocks a processor; a thread makes one access (16 bytes, 4 bytes
 // or one element, whichever divides a line) of one image line and draws for its sample itself.
 // Bytes moved: the input once, the output once.
 #include "kernels/cuda/launch.cuh"
@@ -64,10 +64,17 @@ static void augment_launch(struct device *device, struct op_call *call)
 {
     const int64_t *x = call->in[0].shape.dim;
     int64_t units_per_line = x[2] * x[3] / V, units = x[0] * x[1] * units_per_line;
-    struct augment a = { in_data<const int64_t>(call, 1), call->block, call->attr->augment.path,
-                         call->attr->augment.probability, call->attr->augment.pad, (int)x[1],
-                         (int)x[2], (int)x[3], (unsigned)units, (unsigned)units_per_line };
-    unsigned grid = grid_of(device, ceil_div(units, THREADS), 8);
+    struct augment a = { in_data<const int64_t>(call, 1),
+                         call->block,
+                         call->attr->augment.path,
+                         call->attr->augment.probability,
+                         call->attr->augment.pad,
+                         (int)x[1],
+                         (int)x[2],
+                         (int)x[3],
+                         (unsigned)units,
+                         (unsigned)units_per_line };
+    unsigned grid = grid_of(device, ceil_div(units, THREADS), SPREAD);
     augment_lines<Element, V, CROP><<<grid, THREADS, 0, cuda_stream(device)>>>(
         out_data<Element>(call, 0), in_data<const Element>(call, 0), a);
 }

@@ -1,6 +1,6 @@
 // Casts between all types, and input normalisation.
 //
-// Launch: 256 threads, at most eight blocks a processor, one 16-byte store a thread and turn. Casts
+// Launch: 256 threads, at most SPREAD blocks a processor, one 16-byte store a thread and turn. Casts
 // between the fast types go through f32, the others element by element through f64, as the
 // reference does. Bytes moved: the input once, the output once.
 #include "kernels/cuda/launch.cuh"
@@ -111,7 +111,7 @@ static enum code cast_run(struct device *device, struct op_call *call, struct er
     cudaStream_t stream = cuda_stream(device);
     bool fast = float_storage(y->dtype) && (float_storage(x->dtype) || x->dtype == DTYPE_U8);
     if (!fast) {
-        unsigned grid = grid_of(device, ceil_div(count, THREADS), 8);
+        unsigned grid = grid_of(device, ceil_div(count, THREADS), SPREAD);
         cast_any<<<grid, THREADS, 0, stream>>>(y->data, y->dtype, x->data, x->dtype, count);
         return cuda_launched(call, err);
     }
@@ -119,7 +119,7 @@ static enum code cast_run(struct device *device, struct op_call *call, struct er
         using To = decltype(to);
         using From = decltype(from);
         constexpr int V = sizeof(To) < sizeof(From) ? WIDE<From> : WIDE<To>;
-        unsigned grid = grid_of(device, ceil_div(count, V * THREADS), 8);
+        unsigned grid = grid_of(device, ceil_div(count, V * THREADS), SPREAD);
         cast<To, From, V><<<grid, THREADS, 0, stream>>>(out_data<To>(call, 0),
                                                         in_data<const From>(call, 0), count,
                                                         aligned_16(x->data, y->data));
@@ -166,7 +166,7 @@ static enum code normalize_run(struct device *device, struct op_call *call, stru
         using To = decltype(to);
         using From = decltype(from);
         constexpr int V = sizeof(To) < sizeof(From) ? WIDE<From> : WIDE<To>;
-        unsigned grid = grid_of(device, ceil_div(count, V * THREADS), 8);
+        unsigned grid = grid_of(device, ceil_div(count, V * THREADS), SPREAD);
         normalize<To, From, V><<<grid, THREADS, 0, cuda_stream(device)>>>(
             out_data<To>(call, 0), in_data<const From>(call, 0), in_data<const float>(call, 1),
             in_data<const float>(call, 2), count, (int)width_of(x), aligned_16(x->data, y->data));

@@ -1,6 +1,6 @@
 // Dropout and its gradient: the same draws, sample by sample, as on every device (kernels/scalar.h).
 //
-// Launch: 256 threads, at most eight blocks a processor; a thread makes the draws of the elements of
+// Launch: 256 threads, at most SPREAD blocks a processor; a thread makes the draws of the elements of
 // one 16-byte access, or of four elements where rows do not divide. Bytes moved: the input once, the
 // output once; no mask is kept.
 #include "kernels/cuda/launch.cuh"
@@ -56,10 +56,12 @@ static enum code dropout_run(struct device *device, struct op_call *call, struct
         using T = decltype(zero);
         bool wide = width % WIDE<T> == 0 && aligned_16(x->data, call->out[0].data);
         int64_t units = ceil_div(width, wide ? WIDE<T> : 4);
-        struct dropout d = { in_data<const int64_t>(call, 1), call->block, call->attr->dropout.path,
-                             (unsigned)(rows * units), (unsigned)units, width,
-                             call->attr->dropout.rate };
-        unsigned grid = grid_of(device, ceil_div(rows * units, THREADS), 8);
+        struct dropout d = {
+            in_data<const int64_t>(call, 1), call->block,     call->attr->dropout.path,
+            (unsigned)(rows * units),        (unsigned)units, width,
+            call->attr->dropout.rate
+        };
+        unsigned grid = grid_of(device, ceil_div(rows * units, THREADS), SPREAD);
         cudaStream_t stream = cuda_stream(device);
         T *to = out_data<T>(call, 0);
         const T *from = in_data<const T>(call, 0);

@@ -50,7 +50,7 @@ static enum code embedding_run(struct device *device, struct op_call *call, stru
                 using Index = decltype(number);
                 constexpr int V = decltype(vec)::value;
                 int64_t units = count * (width / V);
-                unsigned grid = grid_of(device, ceil_div(units, THREADS), 8);
+                unsigned grid = grid_of(device, ceil_div(units, THREADS), SPREAD);
                 embedding<T, Index, V><<<grid, THREADS, 0, cuda_stream(device)>>>(
                     out_data<T>(call, 0), in_data<const Index>(call, 0), in_data<const T>(call, 1),
                     rows, (unsigned)(width / V), (unsigned)units);
@@ -172,7 +172,7 @@ static void sums_launch(struct device *device, struct op_call *call, struct sort
         while (s.lanes < s.packs && s.lanes < 32) s.lanes *= 2;
         s.groups = THREADS / s.lanes;
         dim3 block((unsigned)s.lanes, (unsigned)s.groups);
-        embedding_bwd<T, V><<<grid_of(device, s.count, 8), block, 0, cuda_stream(device)>>>(
+        embedding_bwd<T, V><<<grid_of(device, s.count, SPREAD), block, 0, cuda_stream(device)>>>(
             out_data<T>(call, 0), in_data<const T>(call, 0), s);
     });
 }
@@ -187,21 +187,19 @@ static enum code embedding_bwd_run(struct device *device, struct op_call *call, 
     size_t bytes = call->workspace_bytes - (size_t)list * 16;
     bool add = call->accumulate & 1;
     if (!add)
-        (void)cudaMemsetAsync(call->out[0].data, 0,
-                              (size_t)shape_count(&call->out[0].shape) *
-                                  dtype_size(call->out[0].dtype),
-                              stream);
+        (void)cudaMemsetAsync(
+            call->out[0].data, 0,
+            (size_t)shape_count(&call->out[0].shape) * dtype_size(call->out[0].dtype), stream);
     with_index(call->in[1].dtype, [&](auto number) {
         using Index = decltype(number);
-        keys<<<grid_of(device, ceil_div(count, THREADS), 8), THREADS, 0, stream>>>(
+        keys<<<grid_of(device, ceil_div(count, THREADS), SPREAD), THREADS, 0, stream>>>(
             key, position, in_data<const Index>(call, 1), (unsigned)count, rows);
     });
     (void)cub::DeviceRadixSort::SortPairs(at + 4 * list, bytes, key, keys_out, position, order,
                                           (int)count, 0, key_bits(rows), stream);
     struct sorted s = { keys_out, order, (unsigned)count, (unsigned)rows, 0, 0, 0, add };
-    with_float(call->out[0].dtype, [&](auto zero) {
-        sums_launch<decltype(zero)>(device, call, s);
-    });
+    with_float(call->out[0].dtype,
+               [&](auto zero) { sums_launch<decltype(zero)>(device, call, s); });
     return cuda_launched(call, err);
 }
 

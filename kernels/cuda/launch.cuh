@@ -1,13 +1,14 @@
 // Launch geometry, and what the host side of a kernel asks about its call.
 //
-// Grids come from the processor count: a block loops over its share of the work, so that every block
-// is resident at once and per-thread constants are loaded once. Widths are decided at run, where the
+// Grids come from the processor count: a block loops over its share of the work. Where a block leaves
+// a partial sum there are few blocks, elsewhere several times as many as are resident, so that the
+// last ones leave no processor idle for long. Widths are decided at run, where the
 // pointers are known; workspaces at prepare, for the widest geometry that run may choose.
 #pragma once
 
 #include "kernels/cuda/value.cuh"
 
-enum { THREADS = 256 };
+enum { THREADS = 256, SPREAD = 32 };
 
 static inline int64_t ceil_div(int64_t a, int64_t b)
 {
@@ -80,7 +81,8 @@ static inline bool call_fits(const struct op_call *call, uint32_t ins, uint32_t 
     for (int i = 0; i < call->ins; i++)
         if (call_has_in(call, i) && !tensor_fits(&call->in[i], ins >> i & 1, dtype)) return false;
     for (int i = 0; i < call->outs; i++)
-        if (call_has_out(call, i) && !tensor_fits(&call->out[i], outs >> i & 1, dtype)) return false;
+        if (call_has_out(call, i) && !tensor_fits(&call->out[i], outs >> i & 1, dtype))
+            return false;
     return true;
 }
 
@@ -102,8 +104,9 @@ struct columns {
     int tiles, chunks;
 };
 
+// With at most `each` blocks a processor.
 static inline struct columns columns_of(const struct device *device, int64_t rows, int64_t channels,
-                                        int vec)
+                                        int vec, int each)
 {
     struct columns g = {};
     g.rows = rows;
@@ -114,7 +117,7 @@ static inline struct columns columns_of(const struct device *device, int64_t row
     g.row_lanes = THREADS / g.lanes;
     g.tiles = (int)ceil_div(g.packs, g.lanes);
     // Fewer than eight rows a thread would make the partial sums as costly as the sums.
-    int64_t most = (int64_t)cuda_state_of(device)->processors * 4 / g.tiles;
+    int64_t most = (int64_t)cuda_state_of(device)->processors * each / g.tiles;
     int64_t useful = ceil_div(rows, 8 * (int64_t)g.row_lanes);
     int64_t chunks = useful < most ? useful : most;
     g.chunk = ceil_div(rows, chunks < 1 ? 1 : chunks);
@@ -122,13 +125,16 @@ static inline struct columns columns_of(const struct device *device, int64_t row
     return g;
 }
 
+// Blocks a processor where each leaves a partial sum, and where none does.
+enum { SUMMING = 8, APPLYING = 16 };
+
 // Floats of one partial sum per chunk and channel, whichever width run chooses.
 static inline int64_t columns_floats(const struct device *device, int64_t rows, int64_t channels)
 {
     int64_t most = 0;
     for (int vec = 1; vec <= 8; vec *= 2) {
         if (channels % vec) continue;
-        struct columns g = columns_of(device, rows, channels, vec);
+        struct columns g = columns_of(device, rows, channels, vec, SUMMING);
         if (g.chunks > most) most = g.chunks;
     }
     return align_128(most * channels * 4) / 4;

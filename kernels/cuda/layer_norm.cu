@@ -59,21 +59,27 @@ static __global__ __launch_bounds__(THREADS) void layer_norm(T *__restrict__ y,
 static enum code layer_norm_run(struct device *device, struct op_call *call, struct err *err)
 {
     const struct tensor *x = &call->in[0];
-    struct norm_row norm = { out_data<float>(call, 1), out_data<float>(call, 2),
-                             in_data<const float>(call, 1), in_data<const float>(call, 2),
-                             rows_of(x), (int)width_of(x), call->attr->norm.eps, false };
+    struct norm_row norm = { out_data<float>(call, 1),
+                             out_data<float>(call, 2),
+                             in_data<const float>(call, 1),
+                             in_data<const float>(call, 2),
+                             rows_of(x),
+                             (int)width_of(x),
+                             call->attr->norm.eps,
+                             false };
     with_float(x->dtype, [&](auto zero) {
         using T = decltype(zero);
-        with_row<T>(norm.width, aligned_16(x->data, call->out[0].data), [&](auto v, auto l, auto k) {
-            constexpr int V = decltype(v)::value, LANES = decltype(l)::value;
-            constexpr int K = decltype(k)::value;
-            auto kernel = layer_norm<T, V, LANES, K>;
-            size_t shared = K ? 0 : shared_for(device, kernel, norm.width * (int64_t)sizeof(T));
-            norm.cached = shared > 0;
-            unsigned grid = grid_of(device, ceil_div(norm.rows, ROWS_AT_ONCE<LANES>), 8);
-            kernel<<<grid, THREADS, shared, cuda_stream(device)>>>(
-                out_data<T>(call, 0), in_data<const T>(call, 0), norm);
-        });
+        with_row<T>(
+            norm.width, aligned_16(x->data, call->out[0].data), [&](auto v, auto l, auto k) {
+                constexpr int V = decltype(v)::value, LANES = decltype(l)::value;
+                constexpr int K = decltype(k)::value;
+                auto kernel = layer_norm<T, V, LANES, K>;
+                size_t shared = K ? 0 : shared_for(device, kernel, norm.width * (int64_t)sizeof(T));
+                norm.cached = shared > 0;
+                unsigned grid = grid_of(device, ceil_div(norm.rows, ROWS_AT_ONCE<LANES>), SPREAD);
+                kernel<<<grid, THREADS, shared, cuda_stream(device)>>>(
+                    out_data<T>(call, 0), in_data<const T>(call, 0), norm);
+            });
     });
     return cuda_launched(call, err);
 }
@@ -194,8 +200,8 @@ static __global__ void layer_norm_bwd_join(struct norm_row_gradients to, const f
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, width - 1);
     const float *product_of = partial + at, *sum_of = product_of + (int64_t)chunks * width;
-    double product =
-        chunks_sum(chunks, [&](int i) { return (double)product_of[(int64_t)i * width]; });
+    double product = chunks_sum(chunks,
+                                [&](int i) { return (double)product_of[(int64_t)i * width]; });
     double sum = chunks_sum(chunks, [&](int i) { return (double)sum_of[(int64_t)i * width]; });
     if (c >= width || threadIdx.y > 0) return;
     if (to.dgamma) put_sum(to.dgamma + c, product, to.add_gamma);
@@ -223,10 +229,13 @@ template <class T> static void bwd_launch(struct device *device, struct op_call 
 {
     const struct tensor *x = &call->in[1];
     cudaStream_t stream = cuda_stream(device);
-    struct norm_row_bwd norm = { in_data<const float>(call, 2), in_data<const float>(call, 3),
+    struct norm_row_bwd norm = { in_data<const float>(call, 2),
+                                 in_data<const float>(call, 3),
                                  in_data<const float>(call, 4),
-                                 static_cast<float *>(call->workspace), rows_of(x),
-                                 (int)width_of(x), false };
+                                 static_cast<float *>(call->workspace),
+                                 rows_of(x),
+                                 (int)width_of(x),
+                                 false };
     struct norm_row_gradients to = { out_data<float>(call, 1), out_data<float>(call, 2),
                                      (call->accumulate & 2) != 0, (call->accumulate & 4) != 0 };
     bool aligned = aligned_16(x->data, call->in[0].data, out_data<void>(call, 0));

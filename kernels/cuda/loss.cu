@@ -51,8 +51,7 @@ static __global__ __launch_bounds__(THREADS) void regression(P *__restrict__ d,
         for (int c = threadIdx.x % LANES; c < x.width; c += LANES) {
             int64_t at = row * x.width + c;
             struct bent bent = {};
-            if (row < real)
-                bent = bent_of<OP>(to_f32(prediction[at]), to_f32(target[at]), x.delta);
+            if (row < real) bent = bent_of<OP>(to_f32(prediction[at]), to_f32(target[at]), x.delta);
             sum += bent.loss;
             d[at] = from_f32<P>(bent.slope * scale);
         }
@@ -66,9 +65,13 @@ static __global__ __launch_bounds__(THREADS) void regression(P *__restrict__ d,
 template <enum op_kind OP>
 static enum code regression_run(struct device *device, struct op_call *call, struct err *err)
 {
-    struct regression x = { out_data<float>(call, 0), out_data<float>(call, 1), call->block,
-                            call->in[0].shape.dim[0], (int)shape_inner(&call->in[0].shape, 1),
-                            (double)call->attr->loss.nominal, (float)call->attr->loss.delta };
+    struct regression x = { out_data<float>(call, 0),
+                            out_data<float>(call, 1),
+                            call->block,
+                            call->in[0].shape.dim[0],
+                            (int)shape_inner(&call->in[0].shape, 1),
+                            (double)call->attr->loss.nominal,
+                            (float)call->attr->loss.delta };
     with_float(call->in[0].dtype, [&](auto p) {
         with_float(call->in[1].dtype, [&](auto q) {
             using P = decltype(p);
@@ -79,11 +82,12 @@ static enum code regression_run(struct device *device, struct op_call *call, str
             const Q *target = in_data<const Q>(call, 1);
             if (x.width <= 1024)
                 regression<OP, P, Q, 32>
-                    <<<grid_of(device, ceil_div(x.rows, ROWS_AT_ONCE<32>), 8), THREADS, 0, stream>>>(
-                        d, prediction, target, x);
+                    <<<grid_of(device, ceil_div(x.rows, ROWS_AT_ONCE<32>), SPREAD), THREADS, 0,
+                       stream>>>(d, prediction, target, x);
             else
                 regression<OP, P, Q, THREADS>
-                    <<<grid_of(device, x.rows, 8), THREADS, 0, stream>>>(d, prediction, target, x);
+                    <<<grid_of(device, x.rows, SPREAD), THREADS, 0, stream>>>(d, prediction, target,
+                                                                              x);
         });
     });
     return cuda_launched(call, err);
@@ -121,9 +125,9 @@ static __global__ __launch_bounds__(SUM_THREADS) void loss_sum(struct step_block
 
 static enum code loss_sum_run(struct device *device, struct op_call *call, struct err *err)
 {
-    loss_sum<<<1, SUM_THREADS, 0, cuda_stream(device)>>>(
-        call->block, in_data<const float>(call, 0), in_data<const float>(call, 1),
-        shape_count(&call->in[0].shape));
+    loss_sum<<<1, SUM_THREADS, 0, cuda_stream(device)>>>(call->block, in_data<const float>(call, 0),
+                                                         in_data<const float>(call, 1),
+                                                         shape_count(&call->in[0].shape));
     return cuda_launched(call, err);
 }
 

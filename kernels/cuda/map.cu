@@ -1,6 +1,6 @@
 // Maps from elements to elements: activations and their gradients, sums, products.
 //
-// Launch: 256 threads, at most eight blocks a processor, each thread two 16-byte accesses per input
+// Launch: 256 threads, at most SPREAD blocks a processor, each thread two 16-byte accesses per input
 // in flight and a stride of the whole grid. Bytes moved: every input once, the output once.
 #include "kernels/cuda/launch.cuh"
 
@@ -64,7 +64,7 @@ static enum code map_run(struct device *device, struct op_call *call, struct err
         using T = decltype(zero);
         with_width<T>(wide, [&](auto vec) {
             constexpr int V = decltype(vec)::value;
-            unsigned grid = grid_of(device, ceil_div(count, 2 * V * THREADS), 8);
+            unsigned grid = grid_of(device, ceil_div(count, 2 * V * THREADS), SPREAD);
             map<KIND, ACT, T, V><<<grid, THREADS, 0, cuda_stream(device)>>>(
                 out_data<T>(call, 0), in_data<const T>(call, 0), in_data<const T>(call, 1), count);
         });

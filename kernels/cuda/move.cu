@@ -1,6 +1,6 @@
 // Ops that only move elements, of any type: concat, split, reshape, permute and its inverse.
 //
-// Launch: 256 threads, at most eight blocks a processor. Elements are moved in units of up to 16
+// Launch: 256 threads, at most SPREAD blocks a processor. Elements are moved in units of up to 16
 // bytes, the largest that divides every run and address. A permutation that moves the innermost axis
 // goes through tiles in shared memory, so that reading and writing are both coalesced.
 // Bytes moved: the input once, the output once; a reshape in place moves nothing.
@@ -37,7 +37,8 @@ static __global__ __launch_bounds__(THREADS) void join(Unit *whole,
     Index units = (Index)pieces.units[p], count = (Index)pieces.rows * units;
     Index step = (Index)gridDim.x * THREADS;
     for (Index i = (Index)blockIdx.x * THREADS + threadIdx.x; i < count; i += step) {
-        int64_t at = (int64_t)(i / units) * pieces.row_units + pieces.start[p] + (int64_t)(i % units);
+        int64_t at = (int64_t)(i / units) * pieces.row_units + pieces.start[p] +
+                     (int64_t)(i % units);
         if (SPLIT)
             piece[i] = whole[at];
         else
@@ -71,7 +72,7 @@ static enum code join_run(struct device *device, struct op_call *call, struct er
             start += pieces.units[i];
             if (pieces.units[i] > longest) longest = pieces.units[i];
         }
-        unsigned wide = grid_of(device, ceil_div(pieces.rows * longest, THREADS), 8);
+        unsigned wide = grid_of(device, ceil_div(pieces.rows * longest, THREADS), SPREAD);
         dim3 grid(wide / (unsigned)count + 1, (unsigned)count);
         Unit *to = static_cast<Unit *>(whole->data);
         if (pieces.rows * pieces.row_units < (int64_t)1 << 31)
@@ -188,8 +189,7 @@ static __global__ __launch_bounds__(THREADS) void transpose(Unit *__restrict__ y
 #pragma unroll 4
         for (unsigned i = threadIdx.y; i < TILE; i += STEP) {
             unsigned a = first + threadIdx.x, b = second + i;
-            if (a < long_side && b < short_side)
-                y[to + b * o.out_stride + a] = box[threadIdx.x][i];
+            if (a < long_side && b < short_side) y[to + b * o.out_stride + a] = box[threadIdx.x][i];
         }
         __syncthreads();
     }
@@ -207,7 +207,7 @@ static void gather_launch(struct device *device, struct op_call *call, struct or
         o.to.size[0] = (unsigned)(run / (int64_t)sizeof(Unit));
         for (int i = 1; i < o.to.rank; i++)
             o.to.stride[i] = o.to.stride[i] * size / (int64_t)sizeof(Unit);
-        unsigned grid = grid_of(device, ceil_div(count, THREADS), 8);
+        unsigned grid = grid_of(device, ceil_div(count, THREADS), SPREAD);
         gather<Unit><<<grid, THREADS, 0, cuda_stream(device)>>>(
             out_data<Unit>(call, 0), in_data<const Unit>(call, 0), o.to, (unsigned)count);
     });
@@ -224,7 +224,7 @@ static enum code permute_run(struct device *device, struct op_call *call, struct
     with_unit(dtype_size(call->in[0].dtype), [&](auto zero) {
         using Unit = decltype(zero);
         constexpr int TILE = sizeof(Unit) <= 2 ? 64 : 32;
-        unsigned grid = grid_of(device, tiles, 8);
+        unsigned grid = grid_of(device, tiles, SPREAD);
         transpose<Unit, TILE><<<grid, dim3(TILE, THREADS / TILE), 0, cuda_stream(device)>>>(
             out_data<Unit>(call, 0), in_data<const Unit>(call, 0), o, (unsigned)tiles);
     });

@@ -1,8 +1,8 @@
 // Batch norm and its fused form with activation and max pool, forward and backward.
 //
 // Launch: moments and sums by blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows
-// high, over (channel tile, chunk of rows), about four blocks a processor; a small kernel joins the
-// chunks in f64 in their order; the last one applies with the same geometry, constants in registers.
+// high, over (channel tile, chunk of rows), about eight blocks a processor; a small kernel joins the
+// chunks in f64 in their order; the last one applies the same way, constants in registers.
 // Plain batch norm is the fused op with a pool of one and no activation.
 // Bytes moved per element of x: forward two reads of x and one write of y (1 / pool^2 of x, with an
 // index byte); backward two reads of x and dy, one write of dx.
@@ -123,9 +123,10 @@ static __global__ void norm_moments_join(struct batch_statistics to, const float
     const float *mean_of = partial + at, *m2_of = mean_of + (int64_t)g.chunks * g.channels;
     auto rows = [&](int i) { return (double)(min((i + 1) * g.chunk, g.rows) - i * g.chunk); };
     double n = (double)g.rows;
-    double mean = chunks_sum(g.chunks, [&](int i) {
-        return rows(i) * (double)mean_of[(int64_t)i * g.channels];
-    }) / n;
+    double mean = chunks_sum(
+                      g.chunks,
+                      [&](int i) { return rows(i) * (double)mean_of[(int64_t)i * g.channels]; }) /
+                  n;
     double m2 = chunks_sum(g.chunks, [&](int i) {
         double off = (double)mean_of[(int64_t)i * g.channels] - mean;
         return (double)m2_of[(int64_t)i * g.channels] + rows(i) * off * off;
@@ -135,8 +136,8 @@ static __global__ void norm_moments_join(struct batch_statistics to, const float
     to.mean[c] = (float)mean;
     to.rstd[c] = (float)(1 / sqrt(m2 / n + to.eps));
     to.running_mean[c] = (float)(keep * (double)to.running_mean[c] + to.momentum * mean);
-    to.running_variance[c] =
-        (float)(keep * (double)to.running_variance[c] + to.momentum * unbiased);
+    to.running_variance[c] = (float)(keep * (double)to.running_variance[c] +
+                                     to.momentum * unbiased);
 }
 
 // First pixel of a window, and whether the pool has an output there.
@@ -147,8 +148,8 @@ struct place {
 };
 
 // Window `at` of images cut into windows of `pool` x `pool`, `high` x `wide` of them.
-static __device__ __forceinline__ struct place place_of(const struct image &im, unsigned at, int high,
-                                                        int wide)
+static __device__ __forceinline__ struct place place_of(const struct image &im, unsigned at,
+                                                        int high, int wide)
 {
     unsigned column = at % wide, line = at / wide;
     unsigned row = line % high, n = line / high;
@@ -181,12 +182,9 @@ static __device__ __forceinline__ void load_affine(struct affine<V> &norm,
 
 // POOL 1 and 2 are unrolled, 0 reads the side. SMOOTH: any activation, else none or ReLU.
 template <class T, int V, int POOL, bool SMOOTH>
-static __global__ __launch_bounds__(THREADS, 4) void norm_apply(T *__restrict__ y,
-                                                             uint8_t *__restrict__ index,
-                                                             const T *__restrict__ x,
-                                                             struct norm_vectors vectors,
-                                                             struct image im, struct columns g,
-                                                             enum activation act)
+static __global__ __launch_bounds__(THREADS, 3) void norm_apply(
+    T *__restrict__ y, uint8_t *__restrict__ index, const T *__restrict__ x,
+    struct norm_vectors vectors, struct image im, struct columns g, enum activation act)
 {
     int pack_at = blockIdx.x * g.lanes + threadIdx.x, side = POOL ? POOL : im.pool;
     int64_t from = blockIdx.y * g.chunk, to = min(from + g.chunk, g.rows);
@@ -197,8 +195,8 @@ static __global__ __launch_bounds__(THREADS, 4) void norm_apply(T *__restrict__ 
     y += (int64_t)pack_at * V;
 #pragma unroll(POOL == 1 && !SMOOTH ? 2 : 1)
     for (int64_t row = from + threadIdx.y; row < to; row += g.row_lanes) {
-        int64_t pixel =
-            POOL == 1 ? row : place_of(im, (unsigned)row, im.out_height, im.out_width).pixel;
+        int64_t pixel = POOL == 1 ? row
+                                  : place_of(im, (unsigned)row, im.out_height, im.out_width).pixel;
         float best[V];
         uint8_t won[V];
 #pragma unroll(POOL ? POOL : 1)
@@ -259,12 +257,10 @@ static __device__ __forceinline__ void load_routes(struct routes<V> &to, const T
 
 // Partial Σ g and Σ g (x - mean) over windows; rows of `g` are pooled pixels.
 template <class T, int V, int POOL, bool SMOOTH>
-static __global__ __launch_bounds__(THREADS) void norm_sums(float *partial, const T *__restrict__ dy,
-                                                            const T *__restrict__ x,
-                                                            const uint8_t *__restrict__ index,
-                                                            struct norm_vectors vectors,
-                                                            struct image im, struct columns g,
-                                                            enum activation act)
+static __global__ __launch_bounds__(THREADS) void norm_sums(
+    float *partial, const T *__restrict__ dy, const T *__restrict__ x,
+    const uint8_t *__restrict__ index, struct norm_vectors vectors, struct image im,
+    struct columns g, enum activation act)
 {
     int pack_at = blockIdx.x * g.lanes + threadIdx.x, side = POOL ? POOL : im.pool;
     int64_t from = blockIdx.y * g.chunk, to = min(from + g.chunk, g.rows);
@@ -275,8 +271,8 @@ static __global__ __launch_bounds__(THREADS) void norm_sums(float *partial, cons
     x += (int64_t)pack_at * V;
 #pragma unroll(POOL == 1 && !SMOOTH ? 2 : 1)
     for (int64_t row = from + threadIdx.y; mine && row < to; row += g.row_lanes) {
-        int64_t pixel =
-            POOL == 1 ? row : place_of(im, (unsigned)row, im.out_height, im.out_width).pixel;
+        int64_t pixel = POOL == 1 ? row
+                                  : place_of(im, (unsigned)row, im.out_height, im.out_width).pixel;
         struct routes<V> above;
         load_routes(above, dy, POOL == 1 ? nullptr : index,
                     row * g.channels + (int64_t)pack_at * V);
@@ -312,10 +308,10 @@ static __global__ void norm_sums_join(struct norm_gradients to, const float *par
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, g.channels - 1);
     const float *sum_of = partial + at, *product_of = sum_of + (int64_t)g.chunks * g.channels;
-    double sum = chunks_sum(
-        g.chunks, [&](int i) { return (double)sum_of[(int64_t)i * g.channels]; });
-    double product = chunks_sum(
-        g.chunks, [&](int i) { return (double)product_of[(int64_t)i * g.channels]; });
+    double sum = chunks_sum(g.chunks,
+                            [&](int i) { return (double)sum_of[(int64_t)i * g.channels]; });
+    double product = chunks_sum(g.chunks,
+                                [&](int i) { return (double)product_of[(int64_t)i * g.channels]; });
     if (c >= g.channels || threadIdx.y > 0) return;
     double rstd = (double)to.rstd[c], dgamma = product * rstd;
     if (to.dgamma) put_sum(to.dgamma + c, dgamma, to.add_gamma);
@@ -326,13 +322,10 @@ static __global__ void norm_sums_join(struct norm_gradients to, const float *par
 
 // dx = scale (g - dy_mean - (x - mean) slope); rows of `g` are windows, cut ones at the edges too.
 template <class T, int V, int POOL, bool SMOOTH>
-static __global__ __launch_bounds__(THREADS, 2) void norm_backward(T *__restrict__ dx,
-                                                                const T *__restrict__ dy,
-                                                                const T *__restrict__ x,
-                                                                const uint8_t *__restrict__ index,
-                                                                struct norm_vectors vectors,
-                                                                struct image im, struct columns g,
-                                                                enum activation act)
+static __global__ __launch_bounds__(THREADS, 2) void norm_backward(
+    T *__restrict__ dx, const T *__restrict__ dy, const T *__restrict__ x,
+    const uint8_t *__restrict__ index, struct norm_vectors vectors, struct image im,
+    struct columns g, enum activation act)
 {
     int pack_at = blockIdx.x * g.lanes + threadIdx.x, side = POOL ? POOL : im.pool;
     int high = (im.height + im.pool - 1) / im.pool, wide = (im.width + im.pool - 1) / im.pool;
@@ -349,7 +342,8 @@ static __global__ __launch_bounds__(THREADS, 2) void norm_backward(T *__restrict
     for (int64_t row = from + threadIdx.y; row < to; row += g.row_lanes) {
         struct place p = { row, row, 1, 1, true };
         if (POOL != 1) p = place_of(im, (unsigned)row, high, wide);
-        struct routes<V> above = {};
+        struct routes<V> above = {
+        };
         if (p.pooled)
             load_routes(above, dy, POOL == 1 ? nullptr : index,
                         p.out * g.channels + (int64_t)pack_at * V);
@@ -458,20 +452,24 @@ template <class T> static void forward_launch(struct device *device, struct op_c
     const struct tensor *tensor = &call->in[0];
     struct image im = image_of(call, tensor);
     float *partial = static_cast<float *>(call->workspace);
-    struct batch_statistics to = { out_data<float>(call, 1), out_data<float>(call, 2),
-                                   in_data<float>(call, 3), in_data<float>(call, 4),
-                                   (double)call->attr->norm.eps,
-                                   (double)call->attr->norm.momentum };
-    struct norm_vectors vectors = { in_data<const float>(call, 1), in_data<const float>(call, 2),
-                                    to.mean, to.rstd, nullptr, nullptr };
+    struct batch_statistics to = {
+        out_data<float>(call, 1), out_data<float>(call, 2),     in_data<float>(call, 3),
+        in_data<float>(call, 4),  (double)call->attr->norm.eps, (double)call->attr->norm.momentum
+    };
+    struct norm_vectors vectors = { in_data<const float>(call, 1),
+                                    in_data<const float>(call, 2),
+                                    to.mean,
+                                    to.rstd,
+                                    nullptr,
+                                    nullptr };
     bool wide = norm_wide<T>(call, width_of(tensor));
     with_form<T>(call, im.pool, wide, [&](auto vec, auto pool, auto smooth) {
         constexpr int V = decltype(vec)::value, POOL = decltype(pool)::value;
         constexpr bool SMOOTH = decltype(smooth)::value;
-        struct columns g = columns_of(device, rows_of(tensor), width_of(tensor), V);
+        struct columns g = columns_of(device, rows_of(tensor), width_of(tensor), V, SUMMING);
         norm_moments<T, V><<<columns_grid(g), columns_block(g), 0, stream>>>(partial, x, g);
         norm_moments_join<<<join_grid(g.channels), join_block(), 0, stream>>>(to, partial, g);
-        g = columns_of(device, windows_of(call, tensor, false), width_of(tensor), V);
+        g = columns_of(device, windows_of(call, tensor, false), width_of(tensor), V, APPLYING);
         norm_apply<T, V, POOL, SMOOTH><<<columns_grid(g), columns_block(g), 0, stream>>>(
             out_data<T>(call, 0), out_data<uint8_t>(call, 3), x, vectors, im, g, act_of(call));
     });
@@ -479,9 +477,7 @@ template <class T> static void forward_launch(struct device *device, struct op_c
 
 static enum code forward_run(struct device *device, struct op_call *call, struct err *err)
 {
-    with_float(call->in[0].dtype, [&](auto zero) {
-        forward_launch<decltype(zero)>(device, call);
-    });
+    with_float(call->in[0].dtype, [&](auto zero) { forward_launch<decltype(zero)>(device, call); });
     return cuda_launched(call, err);
 }
 
@@ -489,8 +485,11 @@ static enum code forward_run(struct device *device, struct op_call *call, struct
 static struct norm_vectors backward_vectors(const struct op_call *call)
 {
     int mean = fused(call) ? 4 : 3;
-    return { in_data<const float>(call, 2), fused(call) ? in_data<const float>(call, 3) : nullptr,
-             in_data<const float>(call, mean), in_data<const float>(call, mean + 1), nullptr,
+    return { in_data<const float>(call, 2),
+             fused(call) ? in_data<const float>(call, 3) : nullptr,
+             in_data<const float>(call, mean),
+             in_data<const float>(call, mean + 1),
+             nullptr,
              nullptr };
 }
 
@@ -504,34 +503,37 @@ template <class T> static void backward_launch(struct device *device, struct op_
     int64_t channels = width_of(x), bytes = align_128(channels * 4);
     char *end = static_cast<char *>(call->workspace) + call->workspace_bytes;
     float *partial = static_cast<float *>(call->workspace);
-    struct norm_gradients to = { out_data<float>(call, 1), out_data<float>(call, 2),
+    struct norm_gradients to = { out_data<float>(call, 1),
+                                 out_data<float>(call, 2),
                                  reinterpret_cast<float *>(end - 2 * bytes),
-                                 reinterpret_cast<float *>(end - bytes), vectors.rstd,
-                                 (call->accumulate & 2) != 0, (call->accumulate & 4) != 0,
+                                 reinterpret_cast<float *>(end - bytes),
+                                 vectors.rstd,
+                                 (call->accumulate & 2) != 0,
+                                 (call->accumulate & 4) != 0,
                                  (double)rows_of(x) };
-    with_form<T>(call, im.pool, norm_wide<T>(call, channels), [&](auto vec, auto pool, auto smooth) {
-        constexpr int V = decltype(vec)::value, POOL = decltype(pool)::value;
-        constexpr bool SMOOTH = decltype(smooth)::value;
-        struct columns g = columns_of(device, windows_of(call, x, false), channels, V);
-        norm_sums<T, V, POOL, SMOOTH><<<columns_grid(g), columns_block(g), 0, stream>>>(
-            partial, in_data<const T>(call, 0), in_data<const T>(call, 1), index, vectors, im, g,
-            act_of(call));
-        norm_sums_join<<<join_grid(channels), join_block(), 0, stream>>>(to, partial, g);
-        if (!call_has_out(call, 0)) return;
-        vectors.dy_mean = to.dy_mean;
-        vectors.slope = to.slope;
-        g = columns_of(device, windows_of(call, x, true), channels, V);
-        norm_backward<T, V, POOL, SMOOTH><<<columns_grid(g), columns_block(g), 0, stream>>>(
-            out_data<T>(call, 0), in_data<const T>(call, 0), in_data<const T>(call, 1), index,
-            vectors, im, g, act_of(call));
-    });
+    with_form<T>(
+        call, im.pool, norm_wide<T>(call, channels), [&](auto vec, auto pool, auto smooth) {
+            constexpr int V = decltype(vec)::value, POOL = decltype(pool)::value;
+            constexpr bool SMOOTH = decltype(smooth)::value;
+            struct columns g = columns_of(device, windows_of(call, x, false), channels, V, SUMMING);
+            norm_sums<T, V, POOL, SMOOTH><<<columns_grid(g), columns_block(g), 0, stream>>>(
+                partial, in_data<const T>(call, 0), in_data<const T>(call, 1), index, vectors, im,
+                g, act_of(call));
+            norm_sums_join<<<join_grid(channels), join_block(), 0, stream>>>(to, partial, g);
+            if (!call_has_out(call, 0)) return;
+            vectors.dy_mean = to.dy_mean;
+            vectors.slope = to.slope;
+            g = columns_of(device, windows_of(call, x, true), channels, V, APPLYING);
+            norm_backward<T, V, POOL, SMOOTH><<<columns_grid(g), columns_block(g), 0, stream>>>(
+                out_data<T>(call, 0), in_data<const T>(call, 0), in_data<const T>(call, 1), index,
+                vectors, im, g, act_of(call));
+        });
 }
 
 static enum code backward_run(struct device *device, struct op_call *call, struct err *err)
 {
-    with_float(call->in[0].dtype, [&](auto zero) {
-        backward_launch<decltype(zero)>(device, call);
-    });
+    with_float(call->in[0].dtype,
+               [&](auto zero) { backward_launch<decltype(zero)>(device, call); });
     return cuda_launched(call, err);
 }
 
@@ -547,8 +549,14 @@ static bool backward_supports(const struct device *device, const struct op_call 
     return call_fits(call, 3, 1) && rows_of(&call->in[1]) < INT32_MAX;
 }
 
-#define FORWARD  { forward_supports, nullptr, norm_prepare, forward_run, nullptr }
-#define BACKWARD { backward_supports, nullptr, norm_prepare, backward_run, nullptr }
+#define FORWARD                                                                                    \
+    {                                                                                              \
+        forward_supports, nullptr, norm_prepare, forward_run, nullptr                              \
+    }
+#define BACKWARD                                                                                   \
+    {                                                                                              \
+        backward_supports, nullptr, norm_prepare, backward_run, nullptr                            \
+    }
 
 extern "C" const struct kernel cuda_batch_norm = FORWARD;
 extern "C" const struct kernel cuda_batch_norm_bwd = BACKWARD;

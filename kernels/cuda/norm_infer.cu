@@ -1,7 +1,7 @@
 // Batch norm with stored statistics, forward and backward.
 //
-// Launch: blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows high, about four a
-// processor; constants in registers. Backward sums dgamma and dbeta per chunk of rows in the same
+// Launch: blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows high, about 16 (backward
+// eight) a processor; constants in registers. Backward sums dgamma and dbeta per chunk of rows in the same
 // pass that makes dx, and a small kernel joins the chunks in their order.
 // Bytes moved per element: forward one read and one write, backward two reads and one write.
 #include "kernels/cuda/reduce.cuh"
@@ -12,7 +12,8 @@ struct stored {
 };
 
 template <int V>
-static __device__ __forceinline__ void load_rstd(float (&rstd)[V], const struct stored &from, int at)
+static __device__ __forceinline__ void load_rstd(float (&rstd)[V], const struct stored &from,
+                                                 int at)
 {
     load_vector(rstd, from.variance, at, 1);
 #pragma unroll
@@ -96,10 +97,10 @@ static __global__ void infer_bwd_join(struct infer_gradients to, const float *pa
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, g.channels - 1);
     const float *sum_of = partial + at, *product_of = sum_of + (int64_t)g.chunks * g.channels;
-    double sum = chunks_sum(
-        g.chunks, [&](int i) { return (double)sum_of[(int64_t)i * g.channels]; });
-    double product = chunks_sum(
-        g.chunks, [&](int i) { return (double)product_of[(int64_t)i * g.channels]; });
+    double sum = chunks_sum(g.chunks,
+                            [&](int i) { return (double)sum_of[(int64_t)i * g.channels]; });
+    double product = chunks_sum(g.chunks,
+                                [&](int i) { return (double)product_of[(int64_t)i * g.channels]; });
     if (c >= g.channels || threadIdx.y > 0) return;
     double rstd = 1 / sqrt((double)from.variance[c] + (double)from.eps);
     if (to.dgamma) put_sum(to.dgamma + c, product * rstd, to.add_gamma);
@@ -133,9 +134,11 @@ static void with_columns(struct device *device, struct op_call *call, Body body)
 {
     const struct tensor *x = &call->in[0];
     bool wide = width_of(x) % WIDE<T> == 0 && aligned_16(x->data, call->out[0].data);
-    if (call->op == OP_BATCH_NORM_INFER_BWD) wide = wide && aligned_16(call->in[1].data);
+    bool sums = call->op == OP_BATCH_NORM_INFER_BWD;
+    if (sums) wide = wide && aligned_16(call->in[1].data);
     with_width<T>(wide, [&](auto vec) {
-        body(vec, columns_of(device, rows_of(x), width_of(x), decltype(vec)::value));
+        body(vec, columns_of(device, rows_of(x), width_of(x), decltype(vec)::value,
+                             sums ? SUMMING : APPLYING));
     });
 }
 

@@ -1,7 +1,7 @@
 // The end of a step: gradient norm with clip and skip, SGD, AdamW, weight average.
 //
 // Launch: one launch over the whole segment table, which prepare cuts into chunks of 2048 elements
-// and copies to the device; 256 threads, at most eight blocks a processor, each thread two 16-byte
+// and copies to the device; 256 threads, at most SPREAD blocks a processor, each thread two 16-byte
 // accesses per arena in flight. A step that is marked `skip` changes nothing; skip, rate and scale
 // are read from the block on the device. The norm is two launches: f64 sums per block, then one block.
 // Bytes moved per parameter: norm 4, SGD 12 (20 with momentum), AdamW 28, average 12.
@@ -260,7 +260,7 @@ static struct walk walk_of(const struct device *device, const struct op_call *ca
     for (int i = 0; i < call->ins; i++)
         if (call_has_in(call, i)) walk.to.aligned &= aligned_16(call->in[i].data);
     walk.all = *static_cast<const struct chunks *>(call->state);
-    walk.grid = grid_of(device, walk.all.count, 8);
+    walk.grid = grid_of(device, walk.all.count, SPREAD);
     return walk;
 }
 
@@ -306,8 +306,9 @@ static enum code ema_run(struct device *device, struct op_call *call, struct err
 }
 
 // Squares in f64: neither end of the f32 range is lost.
-static __global__ __launch_bounds__(THREADS) void norm_squares(double *partial, const float *gradient,
-                                                               int64_t count, bool aligned)
+static __global__ __launch_bounds__(THREADS) void norm_squares(double *partial,
+                                                               const float *gradient, int64_t count,
+                                                               bool aligned)
 {
     __shared__ double box[THREADS / 32];
     int64_t step = (int64_t)gridDim.x * THREADS * GROUP;
@@ -354,11 +355,11 @@ static enum code grad_norm_run(struct device *device, struct op_call *call, stru
     int64_t count = shape_count(&call->in[0].shape);
     double *partial = static_cast<double *>(call->workspace);
     unsigned grid = grid_of(device, ceil_div(count, THREADS * GROUP * 4), 8);
-    norm_squares<<<grid, THREADS, 0, cuda_stream(device)>>>(
-        partial, in_data<const float>(call, 0), count, aligned_16(call->in[0].data));
-    norm_finish<<<1, THREADS, 0, cuda_stream(device)>>>(
-        call->block, partial, (int)grid, (double)call->attr->optimizer.nominal,
-        (double)call->attr->optimizer.clip_norm);
+    norm_squares<<<grid, THREADS, 0, cuda_stream(device)>>>(partial, in_data<const float>(call, 0),
+                                                            count, aligned_16(call->in[0].data));
+    norm_finish<<<1, THREADS, 0, cuda_stream(device)>>>(call->block, partial, (int)grid,
+                                                        (double)call->attr->optimizer.nominal,
+                                                        (double)call->attr->optimizer.clip_norm);
     return cuda_launched(call, err);
 }
 

@@ -1,6 +1,6 @@
 // Max and average pools over NHWC images, forward and backward.
 //
-// Launch: 256 threads, at most eight blocks a processor; a thread makes one 16-byte pack of channels
+// Launch: 256 threads, at most SPREAD blocks a processor; a thread makes one 16-byte pack of channels
 // of one pixel. Backward gathers: an input pixel asks the outputs whose window lies over it, so that
 // nothing is written twice. Bytes moved: the input once (windows that overlap meet in the caches),
 // the output once, an index byte per output of a max pool.
@@ -55,9 +55,9 @@ static __device__ __forceinline__ struct cells outputs_of(const struct pool &p, 
 }
 
 template <class T, int V>
-static __global__ __launch_bounds__(THREADS) void max_pool(T *__restrict__ y,
-                                                           uint8_t *__restrict__ index,
-                                                           const T *__restrict__ x, struct pool p)
+static __global__ __launch_bounds__(THREADS,
+                                    4) void max_pool(T *__restrict__ y, uint8_t *__restrict__ index,
+                                                     const T *__restrict__ x, struct pool p)
 {
     for (unsigned i = blockIdx.x * THREADS + threadIdx.x; i < p.units; i += gridDim.x * THREADS) {
         struct spot at = spot_of(p, i, p.out[0], p.out[1]);
@@ -201,7 +201,7 @@ template <class T, int V> static void pool_launch(struct device *device, struct 
 {
     cudaStream_t stream = cuda_stream(device);
     struct pool p = pool_of(call, V);
-    unsigned grid = grid_of(device, ceil_div(p.units, THREADS), 8);
+    unsigned grid = grid_of(device, ceil_div(p.units, THREADS), SPREAD);
     T *to = out_data<T>(call, 0);
     const T *from = in_data<const T>(call, 0);
     switch (call->op) {
@@ -241,7 +241,10 @@ static bool pool_supports(const struct device *device, const struct op_call *cal
            shape_count(&call->out[0].shape) < (int64_t)1 << 31;
 }
 
-#define POOL { pool_supports, nullptr, prepare_plain, pool_run, nullptr }
+#define POOL                                                                                       \
+    {                                                                                              \
+        pool_supports, nullptr, prepare_plain, pool_run, nullptr                                   \
+    }
 
 extern "C" const struct kernel cuda_max_pool = POOL;
 extern "C" const struct kernel cuda_max_pool_bwd = POOL;

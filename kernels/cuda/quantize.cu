@@ -1,6 +1,6 @@
 // Quantising to i8 with one scale for the whole tensor, plain and transposed.
 //
-// Launch: the largest magnitude by 256 threads, at most eight blocks a processor, joined by one block;
+// Launch: the largest magnitude by 256 threads, at most SPREAD blocks a processor, joined by one block;
 // then tiles of 64 x 64, four elements an access, turned in shared memory.
 // Bytes moved per element: x twice, one byte for each of the two results.
 #include "kernels/cuda/reduce.cuh"
@@ -75,7 +75,8 @@ static __global__ __launch_bounds__(THREADS) void quantize(int8_t *__restrict__ 
             *reinterpret_cast<pack<int8_t, ACCESS> *>(&box[r][side]) = q;
         }
         __syncthreads();
-        for (int c = threadIdx.y; c < TILE && column + c < m.columns; c += THREADS * ACCESS / TILE) {
+        for (int c = threadIdx.y; c < TILE && column + c < m.columns;
+             c += THREADS * ACCESS / TILE) {
             int64_t at = (column + c) * m.rows + row + side, rest = m.rows - row - side;
             pack<int8_t, ACCESS> q;
 #pragma unroll
@@ -117,9 +118,10 @@ static enum code quantize_run(struct device *device, struct op_call *call, struc
             magnitude<T, decltype(vec)::value><<<grid, THREADS, 0, stream>>>(partial, from, count);
         });
         magnitude<float, 1><<<1, THREADS, 0, stream>>>(amax, partial, grid);
-        quantize<T><<<grid_of(device, tiles, 8), dim3(TILE / ACCESS, THREADS * ACCESS / TILE), 0,
-                      stream>>>(out_data<int8_t>(call, 0), out_data<int8_t>(call, 1), from, amax, m,
-                                aligned && columns % ACCESS == 0, aligned && rows % ACCESS == 0);
+        quantize<T><<<grid_of(device, tiles, SPREAD), dim3(TILE / ACCESS, THREADS * ACCESS / TILE),
+                      0, stream>>>(out_data<int8_t>(call, 0), out_data<int8_t>(call, 1), from, amax,
+                                   m, aligned && columns % ACCESS == 0,
+                                   aligned && rows % ACCESS == 0);
     });
     return cuda_launched(call, err);
 }

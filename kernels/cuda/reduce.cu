@@ -42,7 +42,8 @@ template <class T> struct sums {
 };
 
 template <class T>
-static __device__ __forceinline__ void put(const struct sums<T> &to, int chunk, int64_t at, float sum)
+static __device__ __forceinline__ void put(const struct sums<T> &to, int chunk, int64_t at,
+                                           float sum)
 {
     if (to.chunks == 1)
         to.y[at] = from_f32<T>(sum * (float)to.share);
@@ -50,8 +51,7 @@ static __device__ __forceinline__ void put(const struct sums<T> &to, int chunk, 
         to.partial[chunk * to.outputs + at] = sum;
 }
 
-template <class T>
-static __global__ void sums_join(struct sums<T> to)
+template <class T> static __global__ void sums_join(struct sums<T> to)
 {
     int64_t at = (int64_t)blockIdx.x * JOIN_CHANNELS + threadIdx.x;
     int64_t from = min(at, to.outputs - 1);
@@ -92,7 +92,8 @@ static __global__ __launch_bounds__(THREADS) void reduce_columns(struct sums<T> 
     if (threadIdx.y > 0 || !mine) return;
 #pragma unroll
     for (int v = 0; v < V; v++)
-        put(to, (int)blockIdx.y, (int64_t)k * g.channels + (int64_t)pack_at * V + v, box[v][thread]);
+        put(to, (int)blockIdx.y, (int64_t)k * g.channels + (int64_t)pack_at * V + v,
+            box[v][thread]);
 }
 
 // A run of the chunk [from, end) of an output's packs, of which `run` make one row.
@@ -139,18 +140,18 @@ static double share_of(const struct op_call *call, const struct axes *axes)
     return sum ? 1 : 1 / ((double)axes->rows * (double)axes->run);
 }
 
-// Chunks of the reduced elements, so that every processor has four blocks; a chunk has work for a
+// Chunks of the reduced elements, so that every processor has some blocks; a chunk has work for a
 // block. `items` are the blocks without chunks.
 static int64_t chunk_of(const struct device *device, int64_t items, int64_t length, int64_t least)
 {
-    int64_t most = (int64_t)cuda_state_of(device)->processors * 4 / items;
+    int64_t most = (int64_t)cuda_state_of(device)->processors * SUMMING / items;
     int64_t useful = ceil_div(length, least), chunks = useful < most ? useful : most;
     return ceil_div(length, chunks < 1 ? 1 : chunks);
 }
 
 static struct columns reduce_geometry(const struct device *device, const struct axes *axes, int vec)
 {
-    struct columns g = columns_of(device, axes->rows, axes->columns, vec);
+    struct columns g = columns_of(device, axes->rows, axes->columns, vec, SUMMING);
     g.chunk = chunk_of(device, g.tiles * axes->outer, axes->rows, 8 * (int64_t)g.row_lanes);
     g.chunks = (int)ceil_div(axes->rows, g.chunk);
     return g;
@@ -184,8 +185,10 @@ static void reduce_launch(struct device *device, struct op_call *call, const str
 {
     cudaStream_t stream = cuda_stream(device);
     const T *x = in_data<const T>(call, 0);
-    struct sums<T> to = { out_data<T>(call, 0), static_cast<float *>(call->workspace),
-                          axes.outer * axes.columns, 1, share_of(call, &axes) };
+    struct sums<T> to = {
+        out_data<T>(call, 0), static_cast<float *>(call->workspace), axes.outer *axes.columns, 1,
+            share_of(call, &axes)
+    };
     if (axes.run == 1) {
         struct columns g = reduce_geometry(device, &axes, V);
         dim3 grid((unsigned)(g.tiles * axes.outer), (unsigned)g.chunks);
@@ -197,14 +200,13 @@ static void reduce_launch(struct device *device, struct op_call *call, const str
         to.chunks = (int)ceil_div(packs, chunk);
         int64_t items = to.outputs * to.chunks;
         if (packs <= THREADS)
-            reduce_runs<T, V, 32><<<grid_of(device, ceil_div(items, ROWS_AT_ONCE<32>), 8), THREADS,
-                                    0, stream>>>(to, x, axes, chunk);
+            reduce_runs<T, V, 32><<<grid_of(device, ceil_div(items, ROWS_AT_ONCE<32>), SPREAD),
+                                    THREADS, 0, stream>>>(to, x, axes, chunk);
         else
             reduce_runs<T, V, THREADS>
-                <<<grid_of(device, items, 8), THREADS, 0, stream>>>(to, x, axes, chunk);
+                <<<grid_of(device, items, SPREAD), THREADS, 0, stream>>>(to, x, axes, chunk);
     }
-    if (to.chunks > 1)
-        sums_join<T><<<join_grid(to.outputs), join_block(), 0, stream>>>(to);
+    if (to.chunks > 1) sums_join<T><<<join_grid(to.outputs), join_block(), 0, stream>>>(to);
 }
 
 static enum code reduce_run(struct device *device, struct op_call *call, struct err *err)
@@ -274,18 +276,16 @@ static enum code repeat_run(struct device *device, struct op_call *call, struct 
         with_width<T>(wide, [&](auto vec) {
             constexpr int V = decltype(vec)::value;
             cudaStream_t stream = cuda_stream(device);
-            unsigned grid = grid_of(device, ceil_div(count, V * THREADS), 8);
+            unsigned grid = grid_of(device, ceil_div(count, V * THREADS), SPREAD);
             unsigned packs = (unsigned)(count / V);
             T *dx = out_data<T>(call, 0);
             const T *dy = in_data<const T>(call, 0);
             if (axes.run > 1)
-                repeat<T, V, false><<<grid, THREADS, 0, stream>>>(dx, dy, above,
-                                                                  (unsigned)(inner / V), packs,
-                                                                  share);
+                repeat<T, V, false><<<grid, THREADS, 0, stream>>>(
+                    dx, dy, above, (unsigned)(inner / V), packs, share);
             else
-                repeat<T, V, true><<<grid, THREADS, 0, stream>>>(dx, dy, above,
-                                                                 (unsigned)(inner / V), packs,
-                                                                 share);
+                repeat<T, V, true><<<grid, THREADS, 0, stream>>>(
+                    dx, dy, above, (unsigned)(inner / V), packs, share);
         });
     });
     return cuda_launched(call, err);
@@ -301,8 +301,14 @@ static bool reduce_supports(const struct device *device, const struct op_call *c
            shape_count(&call->out[0].shape) < (int64_t)1 << 31;
 }
 
-#define REDUCE { reduce_supports, nullptr, reduce_prepare, reduce_run, nullptr }
-#define REPEAT { reduce_supports, nullptr, prepare_plain, repeat_run, nullptr }
+#define REDUCE                                                                                     \
+    {                                                                                              \
+        reduce_supports, nullptr, reduce_prepare, reduce_run, nullptr                              \
+    }
+#define REPEAT                                                                                     \
+    {                                                                                              \
+        reduce_supports, nullptr, prepare_plain, repeat_run, nullptr                               \
+    }
 
 extern "C" const struct kernel cuda_reduce_sum = REDUCE;
 extern "C" const struct kernel cuda_reduce_mean = REDUCE;

@@ -81,8 +81,7 @@ static __device__ __forceinline__ void columns_write(float *partial, const struc
 enum { JOIN_CHANNELS = 32, JOIN_LANES = 32 };
 
 // Σ over chunks of value(chunk) for the channel of threadIdx.x; every thread of the column gets it.
-template <class Value>
-static __device__ __forceinline__ double chunks_sum(int chunks, Value value)
+template <class Value> static __device__ __forceinline__ double chunks_sum(int chunks, Value value)
 {
     __shared__ double box[JOIN_LANES][JOIN_CHANNELS];
     double sum = 0;

@@ -80,7 +80,7 @@ static enum code softmax_run(struct device *device, struct op_call *call, struct
             constexpr int V = decltype(v)::value, LANES = decltype(l)::value;
             constexpr int K = decltype(k)::value;
             cudaStream_t stream = cuda_stream(device);
-            unsigned grid = grid_of(device, ceil_div(rows, ROWS_AT_ONCE<LANES>), 8);
+            unsigned grid = grid_of(device, ceil_div(rows, ROWS_AT_ONCE<LANES>), SPREAD);
             int64_t bytes = K ? 0 : width * (int64_t)sizeof(T);
             T *to = out_data<T>(call, 0);
             const T *from = in_data<const T>(call, 0);
@@ -129,7 +129,8 @@ static __device__ __forceinline__ float class_weight(const struct cross_entropy 
     return x.class_weight ? x.class_weight[c] : 1;
 }
 
-static __device__ __forceinline__ struct target target_of(const struct cross_entropy &x, int64_t row)
+static __device__ __forceinline__ struct target target_of(const struct cross_entropy &x,
+                                                          int64_t row)
 {
     struct target t = {};
     float lambda = 1;
@@ -150,8 +151,8 @@ static __device__ __forceinline__ struct target target_of(const struct cross_ent
 }
 
 // Class weight times target share.
-static __device__ __forceinline__ float wanted(const struct cross_entropy &x, const struct target &t,
-                                               int c)
+static __device__ __forceinline__ float wanted(const struct cross_entropy &x,
+                                               const struct target &t, int c)
 {
     float share = t.base;
     if (c == t.a) share += t.share_a;
@@ -166,9 +167,9 @@ static __device__ __forceinline__ float loss_term(float want, float log_total, f
 }
 
 template <class T, int V, int LANES, int K>
-static __global__ __launch_bounds__(THREADS) void softmax_xent(T *__restrict__ d,
-                                                               const T *__restrict__ logits,
-                                                               struct cross_entropy x)
+static __global__ __launch_bounds__(THREADS, 3) void softmax_xent(T *__restrict__ d,
+                                                                  const T *__restrict__ logits,
+                                                                  struct cross_entropy x)
 {
     __shared__ float box[4][THREADS / 32];
     T *cache = x.cached ? reinterpret_cast<T *>(row_cache) : nullptr;
@@ -257,9 +258,9 @@ static enum code xent_run(struct device *device, struct op_call *call, struct er
             auto kernel = softmax_xent<T, V, LANES, K>;
             size_t shared = K ? 0 : shared_for(device, kernel, x.width * (int64_t)sizeof(T));
             x.cached = shared > 0;
-            unsigned grid = grid_of(device, ceil_div(x.rows, ROWS_AT_ONCE<LANES>), 8);
-            kernel<<<grid, THREADS, shared, cuda_stream(device)>>>(
-                out_data<T>(call, 2), in_data<const T>(call, 0), x);
+            unsigned grid = grid_of(device, ceil_div(x.rows, ROWS_AT_ONCE<LANES>), SPREAD);
+            kernel<<<grid, THREADS, shared, cuda_stream(device)>>>(out_data<T>(call, 2),
+                                                                   in_data<const T>(call, 0), x);
         });
     });
     return cuda_launched(call, err);
@@ -275,5 +276,5 @@ extern "C" const struct kernel cuda_softmax = { softmax_supports, nullptr, prepa
                                                 softmax_run, nullptr };
 extern "C" const struct kernel cuda_softmax_bwd = { softmax_supports, nullptr, prepare_plain,
                                                     softmax_run, nullptr };
-extern "C" const struct kernel cuda_softmax_xent = { xent_supports, nullptr, prepare_plain, xent_run,
-                                                     nullptr };
+extern "C" const struct kernel cuda_softmax_xent = { xent_supports, nullptr, prepare_plain,
+                                                     xent_run, nullptr };

@@ -65,13 +65,15 @@ static __device__ __forceinline__ void unpack(float (&value)[V], const pack<T, V
     for (int v = 0; v < V; v++) value[v] = to_f32(raw.at[v]);
 }
 
-template <class T, int V> static __device__ __forceinline__ void load(float (&value)[V], const T *from)
+template <class T, int V>
+static __device__ __forceinline__ void load(float (&value)[V], const T *from)
 {
     unpack(value, load_raw<V>(from));
 }
 
 // Rounds and stores V elements; 16-bit types two at a time, which is one conversion.
-template <class T, int V> static __device__ __forceinline__ void store(T *to, const float (&value)[V])
+template <class T, int V>
+static __device__ __forceinline__ void store(T *to, const float (&value)[V])
 {
     pack<T, V> raw;
     if constexpr (V % 2 == 0 && std::is_same_v<T, bf16>) {
