@@ -49,7 +49,7 @@ void block_free(void *block);
 
 /* Says that the system refused `size` bytes and aborts: the end of every small allocation that
  * fails. */
-_Noreturn void memory_refused(size_t size);
+__attribute__((noreturn)) void memory_refused(size_t size);
 
 /* Number of allocations made by pawl's own code since the process began (all threads). */
 uint64_t memory_allocations(void);

@@ -78,6 +78,6 @@ enum code err_at(struct err *err, const char *file, int line, int column);
     } while (0)
 
 /* What REQUIRE calls: prints and aborts. */
-_Noreturn void require_failed(const char *condition, const char *file, int line);
+__attribute__((noreturn)) void require_failed(const char *condition, const char *file, int line);
 
 #endif

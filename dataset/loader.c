@@ -36,6 +36,7 @@ struct loader {
     uint64_t rows, batches;
     struct arena arena;
     void *memory;           /* of all slots */
+    uint64_t bytes;         /* of memory and targets */
     unsigned char *targets; /* the whole target column, or NULL */
     struct slot *slots;
     uint64_t slot_count;
@@ -204,6 +205,7 @@ static enum code take_memory(struct loader *loader, struct err *err)
         return err_set(err, USAGE, "cannot load '%s': a batch of %lld rows does not fit in memory",
                        loader->dataset->path, (long long)loader->opts.batch);
     TRY(block_alloc(&loader->memory, total, "the prefetch buffers", err));
+    loader->bytes = total;
     loader->slots = ARENA_ARRAY(&loader->arena, loader->slot_count, struct slot);
     unsigned char *at = loader->memory;
     for (uint64_t i = 0; i < loader->slot_count; i++) {
@@ -222,6 +224,7 @@ static enum code read_targets(struct loader *loader, struct err *err)
     if (bytes > target_limit) return OK;
     TRY(block_alloc(&block, bytes, "the targets", err));
     loader->targets = block;
+    loader->bytes += bytes;
     return dataset_read(loader->dataset, loader->target, 0, loader->rows, block, err);
 }
 
@@ -280,6 +283,11 @@ void loader_close(struct loader *loader)
     block_free(loader->memory);
     arena_release(&loader->arena);
     block_free(loader);
+}
+
+uint64_t loader_bytes(const struct loader *loader)
+{
+    return loader->bytes;
 }
 
 uint64_t loader_batches(const struct loader *loader)

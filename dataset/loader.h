@@ -36,6 +36,9 @@ enum code loader_open(struct loader **loader, const struct dataset *dataset,
                       const struct loader_opts *opts, struct err *err);
 void loader_close(struct loader *loader);
 
+/* Bytes of the buffers that the loader took: ring of batches and held targets. */
+uint64_t loader_bytes(const struct loader *loader);
+
 /* Batches in one epoch. */
 uint64_t loader_batches(const struct loader *loader);
 

@@ -161,8 +161,9 @@ void html_examples(struct page *page)
     if (count == 0 || !input) return;
     bool classes = page->scores->task == TASK_CLASSIFICATION;
     str_addf(out,
-             "<section><h2>Worst examples</h2><p class=\"note\">%s</p><div class=\"examples\">",
-             classes ? "Mistakes that the model was surest of." : "Rows with the largest errors.");
+             "<section><h2>Worst examples</h2><p class=\"note\">%s</p><div class=\"examples%s\">",
+             classes ? "Mistakes that the model was surest of." : "Rows with the largest errors.",
+             is_image(input) ? "" : " rows");
     void *row = arena_take(page->arena, (size_t)input->row_bytes);
     for (size_t i = 0; i < count; i++) {
         if (dataset_read(page->dataset, input, (uint64_t)worst[i].row, 1, row, &ignored)) continue;

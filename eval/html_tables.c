@@ -38,7 +38,7 @@ static void value_cell(struct str *out, const json_t *value, const struct metric
         return;
     }
     str_addf(out, "<td>%s", number_text(text, html_real(value, "value"), metric->unit));
-    if (isfinite(html_real(value, "low")))
+    if (isfinite(html_real(value, "low")) && html_real(value, "low") < html_real(value, "high"))
         str_addf(out, "<small>%s to %s</small>",
                  number_text(low, html_real(value, "low"), metric->unit),
                  number_text(high, html_real(value, "high"), metric->unit));

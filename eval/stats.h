@@ -59,10 +59,10 @@ double bootstrap_bound(const struct bootstrap *bootstrap, double level);
 /* The level at which that bound is `at`: a one-sided p-value for "the truth is at most `at`". */
 double bootstrap_level(const struct bootstrap *bootstrap, double at);
 
-/* The half-width of an interval around the estimate that reaches the farther of the two quantiles at
- * alpha, and the alpha at which it reaches as far as `at`. For statistics whose resamples are biased
- * to one side by as much as the estimate itself may be: the bias widens both sides instead of moving
- * the interval. */
+/* The half-width of an interval around the estimate that reaches the farther of the two
+ * quantiles at alpha, and the alpha at which it reaches as far as `at`. For statistics whose
+ * resamples are biased to one side by as much as the estimate itself may be: the bias widens
+ * both sides instead of moving the interval. */
 double bootstrap_reach(const struct bootstrap *bootstrap, double alpha);
 double bootstrap_reach_level(const struct bootstrap *bootstrap, double at);
 

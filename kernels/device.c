@@ -6,6 +6,7 @@
 
 #include "base/str.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cuda_module.h"
 #include "kernels/ref/ref.h"
 
 #include <sched.h>
@@ -17,6 +18,7 @@ static const struct {
 } devices[] = {
     { "cpu", device_open_cpu },
     { "ref", device_open_ref },
+    { "cuda", device_open_cuda },
 };
 
 enum { DEVICES = sizeof devices / sizeof *devices };
@@ -29,10 +31,6 @@ enum code device_open(struct device *device, const char *name, int threads, stru
     for (size_t i = 0; i < DEVICES; i++) {
         if (strcmp(devices[i].name, name) == 0) return devices[i].open(device, threads, err);
         names[i] = devices[i].name;
-    }
-    if (strcmp(name, "cuda") == 0) {
-        err_set(err, USAGE, "cannot use device 'cuda': this build has no CUDA module");
-        return err_hint(err, "Say --device cpu, or auto for the best that there is.");
     }
     err_set(err, USAGE, "unknown device '%s'", name);
     const char *nearest = text_nearest(name, names);

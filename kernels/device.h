@@ -69,20 +69,29 @@ struct device {
     char description[160]; /* instruction set, libraries and versions: recorded in manifests */
     int threads;           /* worker threads that a run may use */
     uint32_t fast_dtypes;  /* bits of dtypes that hardware computes quickly */
+    bool host_memory;      /* alloc gives memory that the host may touch (ref, cpu) */
+    bool tf32;             /* f32 products may round their factors to 11 bits (cuda); set before
+                            * prepare, algorithms then say "tf32" */
     const struct kernel *kernels; /* [OP_COUNT]; run == NULL: the op is not there */
+    /* Zeroed memory, aligned to 128 bytes; NO_MEMORY names `what`. */
     enum code (*alloc)(struct device *device, void **memory, size_t size, const char *what,
                        struct err *err);
     void (*free)(struct device *device, void *memory);
+    /* From the host, in order with the runs before and after; `from` may be reused on return. */
     enum code (*copy_in)(struct device *device, void *to, const void *from, size_t size,
                          struct err *err);
+    /* To the host; waits for everything before it and reports what failed there. */
     enum code (*copy_out)(struct device *device, void *to, const void *from, size_t size,
                           struct err *err);
+    /* Waits for every run so far and reports what failed; NULL where runs end before they return. */
+    enum code (*wait)(struct device *device, struct err *err);
     void (*close)(struct device *device);
     void *state;
 };
 
 /* Opens a device by name with this many threads (0: all that the process may run on). The thread
- * count is fixed for everything prepared on it. USAGE for an unknown name, with the known ones. */
+ * count is fixed for everything prepared on it. USAGE for an unknown name, with the known ones;
+ * `cuda` also as kernels/cuda_module.h says. */
 enum code device_open(struct device *device, const char *name, int threads, struct err *err);
 void device_close(struct device *device);
 

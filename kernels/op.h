@@ -189,7 +189,7 @@ struct step_block {
     float rate;             /* learning rate of this step */
     float loss_scale;
     float gradient_scale; /* written by GRAD_NORM: unscale, true / nominal count, clip, in one */
-    uint32_t skip;        /* written by GRAD_NORM: 1 when the norm is not finite */
+    uint32_t skip;        /* written by GRAD_NORM: 1 when norm or loss is not finite */
     double gradient_norm; /* written by GRAD_NORM: before clipping */
     double loss_sum, weight_sum; /* LOSS_SUM adds; zeroed when micro_step is 0 */
     int64_t valid_rows; /* rows of the batch that are real; the rest is padding (weight 0) */

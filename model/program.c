@@ -84,6 +84,11 @@ enum code program_compile(struct program *program, struct graph *graph, struct d
                           struct params *params, const struct program_opts *opts, struct err *err)
 {
     memset(program, 0, sizeof *program);
+    if (!device->host_memory) {
+        err_set(err, USAGE, "cannot run whole programs on device '%s': its ops stand alone so far",
+                device->name);
+        return err_hint(err, "Say --device cpu; `./dev gpu` holds each op to the reference.");
+    }
     program->graph = graph;
     program->device = device;
     enum code code;

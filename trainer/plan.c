@@ -71,18 +71,24 @@ static json_t *memory_json(const struct trainer *t, uint64_t *checkpoint)
     uint64_t average = arena_bytes(&t->params, ARENA_EMA, arenas) +
                        arena_bytes(&t->params, ARENA_EMA_STATE, arenas);
     uint64_t snapshot = weights + optimizer + statistics + average;
-    uint64_t validation = t->validates ? t->validator.program.plan.bytes +
-                                             t->validator.program.plan.workspace
-                                       : 0;
+    uint64_t validation = 0;
+    if (t->validates) {
+        const struct validator *v = &t->validator;
+        size_t row = (size_t)v->outputs * sizeof(float) + v->target_bytes;
+        validation = v->program.plan.bytes + v->program.plan.workspace +
+                     (uint64_t)(v->rows + v->tile) * row;
+    }
+    uint64_t loader = loader_bytes(t->loader);
     *checkpoint = snapshot;
     uint64_t total = weights + gradients + optimizer + statistics + average + snapshot +
-                     step.activations + step.workspace + validation;
-    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "weights", (json_int_t)weights,
-                     "gradients", (json_int_t)gradients, "optimizer", (json_int_t)optimizer,
-                     "statistics", (json_int_t)statistics, "average", (json_int_t)average,
-                     "activations", (json_int_t)step.activations, "workspace",
-                     (json_int_t)step.workspace, "validation", (json_int_t)validation,
-                     "checkpoint_snapshot", (json_int_t)snapshot, "total", (json_int_t)total);
+                     step.activations + step.workspace + validation + loader;
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "weights",
+                     (json_int_t)weights, "gradients", (json_int_t)gradients, "optimizer",
+                     (json_int_t)optimizer, "statistics", (json_int_t)statistics, "average",
+                     (json_int_t)average, "activations", (json_int_t)step.activations, "workspace",
+                     (json_int_t)step.workspace, "validation", (json_int_t)validation, "loader",
+                     (json_int_t)loader, "checkpoint_snapshot", (json_int_t)snapshot, "total",
+                     (json_int_t)total);
 }
 
 static json_t *describe(const struct trainer *t)

@@ -52,7 +52,7 @@ static void check_cuda(json_t *checks)
     struct device device;
     struct err err;
     if (device_open(&device, "cuda", 0, &err)) {
-        add(checks, "cuda", "note", "not in this build: training runs on the CPU");
+        add(checks, "cuda", "note", "%s; training runs on the CPU", err.message);
         return;
     }
     add(checks, "cuda", "ok", "%s", device.description);

@@ -130,6 +130,7 @@ static enum code open_isa(struct device *device, int threads, enum isa isa, stru
         .name = "cpu",
         .threads = threads ? threads : device_processors(),
         .fast_dtypes = DTYPE_BIT(DTYPE_F32) | (state->bf16 ? DTYPE_BIT(DTYPE_BF16) : 0),
+        .host_memory = true,
         .kernels = state->kernels,
         .alloc = host_alloc,
         .free = host_free,

@@ -94,8 +94,12 @@ void norm_statistics(struct device *device, struct op_call *call)
         mean[c] = (float)total.a[c];
         rstd[c] = (float)inverse;
         scale[c] = gamma[c] * rstd[c]; /* as backward computes it */
-        running_mean[c] = (float)((1 - momentum) * (double)running_mean[c] + momentum * total.a[c]);
-        running_var[c] = (float)((1 - momentum) * (double)running_var[c] + momentum * unbiased);
+        /* a batch that is not finite must not outlive the step that the guards skip */
+        double kept_mean = (double)running_mean[c], kept_var = (double)running_var[c];
+        double new_mean = isfinite(total.a[c]) ? total.a[c] : kept_mean;
+        double new_var = isfinite(unbiased) ? unbiased : kept_var;
+        running_mean[c] = (float)((1 - momentum) * kept_mean + momentum * new_mean);
+        running_var[c] = (float)((1 - momentum) * kept_var + momentum * new_var);
     }
 }
 

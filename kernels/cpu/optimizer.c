@@ -35,7 +35,7 @@ static enum code grad_norm_run(struct device *device, struct op_call *call, stru
     double scale = (double)call->attr->optimizer.nominal /
                    (block->weight_sum * (double)block->loss_scale);
     block->gradient_norm = sqrt(squares) * scale;
-    block->skip = isfinite(block->gradient_norm) ? 0u : 1u;
+    block->skip = isfinite(block->gradient_norm) && isfinite(block->loss_sum) ? 0u : 1u;
     if (clip > 0 && block->gradient_norm > clip) scale *= clip / block->gradient_norm;
     block->gradient_scale = block->skip ? 0 : (float)scale;
     return OK;

@@ -50,8 +50,11 @@ struct sum channel_bwd(const struct channel *channel, double x, struct sum g,
     return dx;
 }
 
+/* A batch that is not finite leaves the running statistics alone: the guards skip or stop the step,
+ * and its poison must not outlive it. */
 static void move_running(const struct op_call *call, int in, int64_t c, struct sum batch)
 {
+    if (!isfinite(batch.value)) batch = (struct sum){ ref_get(call, in, c), 0 };
     double momentum = (double)call->attr->norm.momentum;
     struct sum running = { 0 };
     sum_add(&running, (1 - momentum) * ref_get(call, in, c));

@@ -129,6 +129,7 @@ enum code device_open_ref(struct device *device, int threads, struct err *err)
     (void)threads, (void)err;
     *device = (struct device){ .name = "ref",
                                .threads = 1,
+                               .host_memory = true,
                                .kernels = ref_kernels,
                                .alloc = host_alloc,
                                .free = host_free,

@@ -1,5 +1,5 @@
-/* Every system call and every large allocation behind an evaluation fails once: afterwards there is a
- * whole report or none, no litter, and an error that says what happened. */
+/* Every system call and every large allocation behind an evaluation fails once: afterwards there
+ * is a whole report or none, no litter, and an error that says what happened. */
 #include "tests/eval/stage.h"
 
 #include "base/h5.h"
@@ -224,8 +224,7 @@ Test(faults, the_suite_digest_is_about_what_is_decided_not_where_files_lie)
 {
     static const char *const texts[] = {
         "goals: [{id: q, metric: accuracy, at_least: 0.5}]\n",
-        "goals:\n  - id: q\n    metric: accuracy\n    at_least: 5e-1\n    slice: all\nalpha: "
-        "0.05\n",
+        "alpha: 0.05\ngoals:\n  - id: q\n    metric: accuracy\n    at_least: 5e-1\n",
         "goals: [{id: q, metric: accuracy, at_least: 0.51}]\n",
         "goals: [{id: q, metric: accuracy, at_least: 0.5, severity: warn}]\n",
         "goals: [{id: q, metric: accuracy, at_least: 0.5, why: so}]\n",

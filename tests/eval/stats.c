@@ -245,6 +245,46 @@ Test(stats, exact_bounds_miss_the_truth_at_most_as_often_as_stated)
     }
 }
 
+/* A model that is 3 % too sure everywhere: its ECE is 0.03. With 1,000 rows the upper bound must
+ * not lie below that more often than stated; BCa's does (12 % at 5,000 rows), which is why ECE
+ * has another method. */
+Test(stats, the_upper_bound_of_ece_holds_at_least_as_often_as_stated)
+{
+    enum { DRAWS = 200, N = 1000 };
+    static int32_t label[N], prediction[N];
+    static float confidence[N];
+    const struct metric *ece = metric_find("ece");
+    const struct method *method = method_for(ece, RULE_AT_MOST, 0.03);
+    cr_assert_str_eq(method->name, "bootstrap_outer");
+    int missed = 0;
+    for (int d = 0; d < DRAWS; d++) {
+        for (int i = 0; i < N; i++) {
+            struct philox words = philox4x32(78, (uint64_t)i, (uint64_t)d);
+            double u = (words.word[0] + 0.5) * 0x1p-32, v = (words.word[1] + 0.5) * 0x1p-32;
+            confidence[i] = (float)(1 - 0.7 * u * u * u);
+            prediction[i] = v >= (double)confidence[i] - 0.03;
+        }
+        struct outcomes outcomes = { N, 2, label, prediction, confidence };
+        struct distributions kept = { 0 };
+        struct sample sample = { .metric = ece,
+                                 .n = N,
+                                 .outcomes = &outcomes,
+                                 .kept = &kept,
+                                 .path = "ece",
+                                 .seed = (uint64_t)d,
+                                 .resamples = 500,
+                                 .threads = 2 };
+        struct question question = { .more = false, .bar = 0.03, .alpha = 0.05 };
+        struct answer answer;
+        struct err err;
+        cr_assert_eq(method->run(&answer, &sample, &question, &err), OK);
+        cr_expect(answer.low < answer.value && answer.value < answer.high, "draw %d", d);
+        missed += answer.high < 0.03;
+        distributions_release(&kept);
+    }
+    cr_expect_lt((double)missed / DRAWS, 0.06 + 3 * sqrt(0.05 * 0.95 / DRAWS), "%d", missed);
+}
+
 /* BCa of the mean of an exponential with 200 rows: each bound misses in 5 % of draws, here within
  * 1 % and three standard errors of 600 draws. */
 Test(stats, bca_bounds_hold_about_as_often_as_stated)

@@ -7,6 +7,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Opaque layouts may need more bytes than the shape says. */
@@ -19,6 +20,7 @@ struct slot {
 struct bound {
     struct op_call call;
     struct step_block block;
+    void *device_block; /* where the host cannot touch the device's memory */
     struct slot in[OP_INS], out[OP_OUTS];
     void *workspace;
 };
@@ -50,7 +52,9 @@ static void bind(struct bound *bound, struct device *device, const struct op_cal
     *bound = (struct bound){ .call = *call };
     if (call->block) {
         bound->block = *call->block;
-        bound->call.block = &bound->block;
+        if (!device->host_memory)
+            bound->device_block = device_take(device, sizeof bound->block, &bound->block);
+        bound->call.block = device->host_memory ? &bound->block : bound->device_block;
     }
     for (int i = 0; i < call->ins; i++) {
         if (!call_has_in(call, i)) continue;
@@ -85,6 +89,10 @@ static void prepare_and_run(struct bound *bound, struct device *device)
         bound->workspace = device_take(device, bound->call.workspace_bytes, NULL);
     bound->call.workspace = bound->workspace;
     must(call_run(device, &bound->call, &err), &err);
+    if (bound->device_block)
+        must(
+            device->copy_out(device, &bound->block, bound->device_block, sizeof bound->block, &err),
+            &err);
 }
 
 static void unbind(struct bound *bound, struct device *device)
@@ -93,6 +101,7 @@ static void unbind(struct bound *bound, struct device *device)
     for (int i = 0; i < OP_INS; i++) device->free(device, bound->in[i].memory);
     for (int i = 0; i < OP_OUTS; i++) device->free(device, bound->out[i].memory);
     device->free(device, bound->workspace);
+    device->free(device, bound->device_block);
 }
 
 /* A tensor of the device brought to the host. */
@@ -195,8 +204,9 @@ static void hold_all(struct comparison *result, struct device *device, const str
     const char *algorithm = bound->call.algorithm ? bound->call.algorithm : "";
     bool wide = ref->ins > 0 && bound->call.in[0].dtype == DTYPE_F64;
     struct bar bar = { .u = dtype_roundoff(wide ? DTYPE_F64 : DTYPE_F32),
-                       .c = strstr(algorithm, "wino") ? op->tolerance.winograd
-                                                      : op->tolerance.direct };
+                       .c = strstr(algorithm, "wino")   ? op->tolerance.winograd
+                            : strstr(algorithm, "tf32") ? op->tolerance.tf32
+                                                        : op->tolerance.direct };
     snprintf(result->algorithm, sizeof result->algorithm, "%s", algorithm);
     for (int i = 0; i < ref->outs; i++) {
         if (!call_has_out(ref, i)) continue;

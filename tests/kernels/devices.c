@@ -120,3 +120,17 @@ Test(devices, cpu_without_vectors_is_held_to_the_reference)
 {
     hold_isa("plain", 1);
 }
+
+Test(devices, cuda_is_held_to_the_reference_or_says_why_not)
+{
+    struct device device;
+    struct err err = { 0 };
+    enum code code = device_open(&device, "cuda", 0, &err);
+    if (!code) {
+        hold_device(&device, "");
+        return;
+    }
+    cr_expect(code == NOT_FOUND || code == DEVICE, "%s: %s", code_text(code), err.message);
+    cr_expect_neq(strstr(err.message, "cuda"), NULL, "%s", err.message);
+    cr_expect_neq(err.hint[0], '\0', "%s: what to do?", err.message);
+}
