@@ -77,6 +77,96 @@ static __device__ __forceinline__ void columns_write(float *partial, const struc
     }
 }
 
+// Mean and sum of squared deviations, joined by Chan's rule: nothing cancels, whatever the mean.
+struct moments {
+    float mean, m2;
+};
+
+static __device__ __forceinline__ struct moments join(struct moments a, struct moments b, float n_a,
+                                                      float share)
+{
+    float delta = b.mean - a.mean;
+    return { fmaf(delta, share, a.mean), fmaf(delta * delta * n_a, share, a.m2 + b.m2) };
+}
+
+// Rows that row lane `lane` of a chunk of `rows` rows has seen.
+static __device__ __forceinline__ int rows_of_lane(int64_t rows, int lane, int lanes)
+{
+    return rows > lane ? (int)((rows - lane - 1) / lanes) + 1 : 0;
+}
+
+template <int V>
+static __device__ __forceinline__ void moments_write(float *partial, const struct columns &g,
+                                                     int64_t rows, struct moments (&own)[V])
+{
+    __shared__ struct moments box[V][THREADS];
+    __shared__ int count[THREADS];
+    int thread = threadIdx.y * g.lanes + threadIdx.x, pack = blockIdx.x * g.lanes + threadIdx.x;
+    count[thread] = rows_of_lane(rows, threadIdx.y, g.row_lanes);
+#pragma unroll
+    for (int v = 0; v < V; v++) box[v][thread] = own[v];
+    for (int half = g.row_lanes / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (threadIdx.y >= half) continue;
+        int other = thread + half * g.lanes, n_a = count[thread], n_b = count[other];
+        if (n_b == 0) continue;
+        float share = (float)n_b / (float)(n_a + n_b);
+#pragma unroll
+        for (int v = 0; v < V; v++)
+            box[v][thread] = join(box[v][thread], box[v][other], (float)n_a, share);
+        count[thread] = n_a + n_b;
+    }
+    if (threadIdx.y > 0 || pack >= g.packs) return;
+    float *to = partial + (int64_t)blockIdx.y * g.channels + (int64_t)pack * V;
+#pragma unroll
+    for (int v = 0; v < V; v++) {
+        to[v] = box[v][thread].mean;
+        to[(int64_t)g.chunks * g.channels + v] = box[v][thread].m2;
+    }
+}
+
+// Rows in groups: mean and deviations of a group in registers, then one join with what came before.
+template <class T, int V>
+static __global__ __launch_bounds__(THREADS) void columns_moments(float *partial,
+                                                                  const T *__restrict__ x,
+                                                                  struct columns g)
+{
+    constexpr int GROUP = V == 1 ? 8 : 32 / V;
+    int pack_at = blockIdx.x * g.lanes + threadIdx.x;
+    int64_t from = blockIdx.y * g.chunk, to = min(from + g.chunk, g.rows), row = from + threadIdx.y;
+    struct moments own[V] = {};
+    int64_t step = g.row_lanes;
+    int seen = 0;
+    x += (int64_t)pack_at * V;
+    if (pack_at >= g.packs) row = to;
+    for (; row + (GROUP - 1) * step < to; row += GROUP * step, seen += GROUP) {
+        pack<T, V> raw[GROUP];
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) raw[k] = load_raw<V>(x + (row + k * step) * g.channels);
+        float share = __fdividef((float)GROUP, (float)(seen + GROUP));
+#pragma unroll
+        for (int v = 0; v < V; v++) {
+            struct moments few = {};
+#pragma unroll
+            for (int k = 0; k < GROUP; k++) few.mean += to_f32(raw[k].at[v]);
+            few.mean *= 1.0f / GROUP;
+#pragma unroll
+            for (int k = 0; k < GROUP; k++) {
+                float off = to_f32(raw[k].at[v]) - few.mean;
+                few.m2 = fmaf(off, off, few.m2);
+            }
+            own[v] = join(own[v], few, (float)seen, share);
+        }
+    }
+    for (; row < to; row += step, seen++) {
+        float value[V], share = 1.0f / (float)(seen + 1);
+        load(value, x + row * g.channels);
+#pragma unroll
+        for (int v = 0; v < V; v++) own[v] = join(own[v], { value[v], 0 }, (float)seen, share);
+    }
+    moments_write(partial, g, to - from, own);
+}
+
 // How the small kernels that join chunks are launched: 32 channels wide, 32 chunks at a time.
 enum { JOIN_CHANNELS = 32, JOIN_LANES = 32 };
 
