@@ -83,7 +83,7 @@ struct device {
     /* To the host; waits for everything before it and reports what failed there. */
     enum code (*copy_out)(struct device *device, void *to, const void *from, size_t size,
                           struct err *err);
-    /* Waits for every run so far and reports what failed; NULL where runs end before they return. */
+    /* Waits for every run so far and reports what failed; NULL where runs end before returning. */
     enum code (*wait)(struct device *device, struct err *err);
     void (*close)(struct device *device);
     void *state;

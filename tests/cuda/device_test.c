@@ -1,6 +1,6 @@
-/* Law 2 on the card: every case of the op table and the backward calls of its recipes, in f32, TF32,
- * bf16 and f16, plain and accumulating, held to `ref`; each again in new memory and in place for the
- * same bits. A plain program, so that it runs where Criterion is not installed.
+/* Law 2 on the card: every case of the op table and the backward calls of its recipes, in f32,
+ * TF32, bf16 and f16, plain and accumulating, held to `ref`; each again in new memory and in place
+ * for the same bits. A plain program, so that it runs where Criterion is not installed.
  *
  * Prints one line per op and type: calls held, failed, not taken, the worst ratio to its bound, the
  * last algorithm. Exits 0, 1 when a call fails, 77 with the reason when there is no device. */
