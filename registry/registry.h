@@ -122,9 +122,9 @@ struct moved {
 };
 
 /* Moves a channel to a version that has a recorded passing report about exactly its model (for each
- * suite its newest report counts). A baseline that its seal names as NAME@CHANNEL must still be what
- * that channel holds, unless it holds the candidate by now; what the channel holds already is not
- * compared. REFUSED says what is missing and how to supply it; CONFLICT what moved meanwhile;
+ * suite its newest report counts). A baseline that its seal names as NAME@CHANNEL must still be
+ * what that channel holds, unless it holds the candidate by now; what the channel holds already is
+ * not compared. REFUSED says what is missing and how to supply it; CONFLICT what moved meanwhile;
  * NOT_FOUND for an unknown model or version. */
 enum code registry_promote(struct registry *registry, struct moved *moved,
                            const struct move_opts *opts, struct err *err);
