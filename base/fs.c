@@ -82,8 +82,8 @@ void fs_close(int fd)
 enum code fs_read(struct arena *arena, struct bytes *bytes, const char *path, size_t limit,
                   struct err *err)
 {
-    int fd;
-    uint64_t size;
+    int fd = -1;
+    uint64_t size = 0;
     TRY(fs_open(&fd, path, &size, err));
     enum code code;
     if (size > limit) {

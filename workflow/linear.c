@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 /* The recipe is part of the baseline's name: another recipe is another baseline. */
-enum { RECIPE = 1, EPOCHS = 5, BATCH = 256 };
+enum { RECIPE = 2, EPOCHS = 5, LEAST_STEPS = 3000, BATCH = 256 };
 
 /* A single-quoted YAML text: a quote in it is doubled. */
 static const char *quoted(struct arena *arena, const char *text)
@@ -31,15 +31,18 @@ static void write_recipe(struct str *out, const struct dataset *dataset,
                       : target && target->rank > 1 ? (long long)target->dim[1]
                                                    : 1;
     long long batch = split->rows < BATCH ? (long long)split->rows : BATCH;
+    long long steps = EPOCHS * ((long long)split->rows / batch);
+    if (steps < LEAST_STEPS) steps = LEAST_STEPS; /* a small table must not leave it half trained */
     str_addf(out,
              "# The linear baseline, recipe %d; written by pawl eval.\n"
              "pawl: experiment/1\nname: linear\n"
              "data: {file: %s, train: {split: %s}}\n"
              "model:\n  layers: [flatten, {dense: {units: %lld}}]\n  loss: %s\n"
-             "train:\n  epochs: %d\n  batch: %lld\n  optimizer: {adamw: {lr: 2e-3}}\n"
-             "  schedule: {one_cycle: {warmup: 0.3}}\n  precision: f32\n  seed: 1\n",
-             RECIPE, data, request->split, units, classification ? "cross_entropy" : "mse", EPOCHS,
-             batch);
+             "train:\n  steps: %lld\n  batch: %lld\n  optimizer: {adamw: {lr: 1e-2}}\n"
+             "  schedule: {one_cycle: {warmup: 0.3}}\n  precision: f32\n  seed: 1\n"
+             "  validate_every: %lldst\n  checkpoint: {every: %lldst}\n",
+             RECIPE, data, request->split, units, classification ? "cross_entropy" : "mse", steps,
+             batch, steps, steps);
 }
 
 static enum code train_recipe(struct train_result *result, const char *file, const char *run,
