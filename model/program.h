@@ -30,7 +30,8 @@ struct program {
 
 /* Compiles `graph` (which is rewritten and must outlive the program) for `device`, with parameters
  * from `params` (may be NULL with plan_only). Fails with USAGE naming layer, op, dtype and shapes
- * when the device cannot run a node or keeps memory that the host cannot reach, or with NO_MEMORY. */
+ * when the device cannot run a node or keeps memory that the host cannot reach, or with
+ * NO_MEMORY. */
 enum code program_compile(struct program *program, struct graph *graph, struct device *device,
                           struct params *params, const struct program_opts *opts, struct err *err);
 void program_close(struct program *program);

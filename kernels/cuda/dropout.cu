@@ -1,7 +1,10 @@
-// Dropout and its gradient: the same draws, sample by sample, as on every device (kernels/scalar.h).
+// Dropout and its gradient: the same draws, sample by sample, as on every device
+// (kernels/scalar.h).
 //
-// Launch: 256 threads, at most SPREAD blocks a processor; a thread makes the draws of the elements of
-// one 16-byte access, or of four elements where rows do not divide. Bytes moved: the input once, the
+// Launch: 256 threads, at most SPREAD blocks a processor; a thread makes the draws of the elements
+// of
+// one 16-byte access, or of four elements where rows do not divide. Bytes moved: the input once,
+// the
 // output once; no mask is kept.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/scalar.h"
@@ -15,7 +18,8 @@ struct dropout {
     float rate;
 };
 
-// x and y may be one tensor. WIDE_UNIT: whole packs; else four elements, the last ones of a row fewer.
+// x and y may be one tensor. WIDE_UNIT: whole packs; else four elements, the last ones of a row
+// fewer.
 template <class T, int V, bool WIDE_UNIT>
 static __global__ __launch_bounds__(THREADS) void drop(T *y, const T *x, struct dropout d)
 {

@@ -1,6 +1,7 @@
 // Embedding: rows of a table, and the sum of gradients per row.
 //
-// Launch: forward a thread a 16-byte pack; backward sorts (index, position) with a stable radix sort
+// Launch: forward a thread a 16-byte pack; backward sorts (index, position) with a stable radix
+// sort
 // (CUB, part of the CUDA toolkit), so that each row's positions follow one another in their order,
 // then a block sums each row that occurs, its positions dealt to groups that join in a tree.
 // Bytes moved: forward the rows once and the output once; backward dy once, the table's gradient

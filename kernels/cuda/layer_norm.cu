@@ -1,7 +1,9 @@
 // Layer norm, forward and backward.
 //
-// Launch: a warp a row where the row fits into registers, else a block of 256 threads with the row in
-// shared memory; each loops over rows. Backward keeps its columns' sums of dgamma and dbeta while it
+// Launch: a warp a row where the row fits into registers, else a block of 256 threads with the row
+// in
+// shared memory; each loops over rows. Backward keeps its columns' sums of dgamma and dbeta while
+// it
 // walks, and a small kernel joins the blocks in f64 in their order.
 // Bytes moved per element: forward one read and one write, backward two reads and one write (a row
 // that fits neither place is read again from the second cache).

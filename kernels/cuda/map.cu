@@ -1,6 +1,7 @@
 // Maps from elements to elements: activations and their gradients, sums, products.
 //
-// Launch: 256 threads, at most SPREAD blocks a processor, each thread two 16-byte accesses per input
+// Launch: 256 threads, at most SPREAD blocks a processor, each thread two 16-byte accesses per
+// input
 // in flight and a stride of the whole grid. Bytes moved: every input once, the output once.
 #include "kernels/cuda/launch.cuh"
 

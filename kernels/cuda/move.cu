@@ -1,7 +1,8 @@
 // Ops that only move elements, of any type: concat, split, reshape, permute and its inverse.
 //
 // Launch: 256 threads, at most SPREAD blocks a processor. Elements are moved in units of up to 16
-// bytes, the largest that divides every run and address. A permutation that moves the innermost axis
+// bytes, the largest that divides every run and address. A permutation that moves the innermost
+// axis
 // goes through tiles in shared memory, so that reading and writing are both coalesced.
 // Bytes moved: the input once, the output once; a reshape in place moves nothing.
 #include "kernels/cuda/launch.cuh"
@@ -100,7 +101,8 @@ static enum code copy_run(struct device *device, struct op_call *call, struct er
     return cuda_launched(call, err);
 }
 
-// A permutation with joined axes: sizes of the output, innermost first, and strides in the input, in
+// A permutation with joined axes: sizes of the output, innermost first, and strides in the input,
+// in
 // elements. `inner` is the axis that lies innermost in the input (0: it stays where it is).
 struct order {
     struct digits to;

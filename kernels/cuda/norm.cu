@@ -1,7 +1,9 @@
 // Batch norm and its fused form with activation and max pool, forward and backward.
 //
-// Launch: moments and sums by blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows
-// high, over (channel tile, chunk of rows), about eight blocks a processor; a small kernel joins the
+// Launch: moments and sums by blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes`
+// rows
+// high, over (channel tile, chunk of rows), about eight blocks a processor; a small kernel joins
+// the
 // chunks in f64 in their order; the last one applies the same way, constants in registers.
 // Plain batch norm is the fused op with a pool of one and no activation.
 // Bytes moved per element of x: forward two reads of x and one write of y (1 / pool^2 of x, with an

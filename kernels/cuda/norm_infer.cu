@@ -1,7 +1,9 @@
 // Batch norm with stored statistics, forward and backward.
 //
-// Launch: blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows high, about 16 (backward
-// eight) a processor; constants in registers. Backward sums dgamma and dbeta per chunk of rows in the same
+// Launch: blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows high, about 16
+// (backward
+// eight) a processor; constants in registers. Backward sums dgamma and dbeta per chunk of rows in
+// the same
 // pass that makes dx, and a small kernel joins the chunks in their order.
 // Bytes moved per element: forward one read and one write, backward two reads and one write.
 #include "kernels/cuda/reduce.cuh"

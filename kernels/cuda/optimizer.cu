@@ -3,7 +3,8 @@
 // Launch: one launch over the whole segment table, which prepare cuts into chunks of 2048 elements
 // and copies to the device; 256 threads, at most SPREAD blocks a processor, each thread two 16-byte
 // accesses per arena in flight. A step that is marked `skip` changes nothing; skip, rate and scale
-// are read from the block on the device. The norm is two launches: f64 sums per block, then one block.
+// are read from the block on the device. The norm is two launches: f64 sums per block, then one
+// block.
 // Bytes moved per parameter: norm 4, SGD 12 (20 with momentum), AdamW 28, average 12.
 #include "kernels/cuda/reduce.cuh"
 

@@ -2,7 +2,8 @@
 // gradient.
 //
 // Neighbouring axes of one kind are joined first. Launch: where the innermost axes stay, blocks of
-// 256 threads `lanes` packs wide and `row_lanes` rows high; where they go, a warp or a block for each
+// 256 threads `lanes` packs wide and `row_lanes` rows high; where they go, a warp or a block for
+// each
 // output. Few outputs are cut into chunks whose sums a small kernel joins in f64 in their order.
 // Bytes moved: the input once and the output once, either way.
 #include "kernels/cuda/reduce.cuh"

@@ -202,7 +202,8 @@ static __device__ __forceinline__ void put_sum(float *to, double sum, bool add)
 }
 
 // One row of a [rows, width] tensor in the hands of LANES threads: a warp (several rows a block) or
-// a whole block. Thread `lane` has the packs lane, lane + LANES, ..: K of them in registers, or with
+// a whole block. Thread `lane` has the packs lane, lane + LANES, ..: K of them in registers, or
+// with
 // K = 0 any number in shared memory (or read again where the row does not fit). A thread sees only
 // its own packs, so nothing needs a barrier.
 enum { LONG_ROW = 256 };
