@@ -1,8 +1,8 @@
 // Augmentation of image rows: flip and padded crop, with the draws of kernels/scalar.h.
 //
 // Launch: 256 threads, at most SPREAD blocks a processor; a thread makes one access (16 bytes, 4
-// bytes
-// or one element, whichever divides a line) of one image line and draws for its sample itself.
+// bytes or one element, whichever divides a line) of one image line and draws for its sample
+// itself.
 // Bytes moved: the input once, the output once.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/scalar.h"

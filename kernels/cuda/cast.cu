@@ -1,8 +1,7 @@
 // Casts between all types, and input normalisation.
 //
 // Launch: 256 threads, at most SPREAD blocks a processor, one 16-byte store a thread and turn.
-// Casts
-// between the fast types go through f32, the others element by element through f64, as the
+// Casts between the fast types go through f32, the others element by element through f64, as the
 // reference does. Bytes moved: the input once, the output once.
 #include "kernels/cuda/launch.cuh"
 

@@ -2,10 +2,8 @@
 // (kernels/scalar.h).
 //
 // Launch: 256 threads, at most SPREAD blocks a processor; a thread makes the draws of the elements
-// of
-// one 16-byte access, or of four elements where rows do not divide. Bytes moved: the input once,
-// the
-// output once; no mask is kept.
+// of one 16-byte access, or of four elements where rows do not divide. Bytes moved: the input once,
+// the output once; no mask is kept.
 #include "kernels/cuda/launch.cuh"
 #include "kernels/scalar.h"
 

@@ -1,9 +1,8 @@
 // Embedding: rows of a table, and the sum of gradients per row.
 //
 // Launch: forward a thread a 16-byte pack; backward sorts (index, position) with a stable radix
-// sort
-// (CUB, part of the CUDA toolkit), so that each row's positions follow one another in their order,
-// then a block sums each row that occurs, its positions dealt to groups that join in a tree.
+// sort (CUB, part of the CUDA toolkit), so that each row's positions follow one another in their
+// order, then a block sums each row that occurs, its positions dealt to groups that join in a tree.
 // Bytes moved: forward the rows once and the output once; backward dy once, the table's gradient
 // once (twice where rows occur), and about 40 bytes of sorting per index.
 #include "kernels/cuda/reduce.cuh"
@@ -92,8 +91,8 @@ struct sorted {
 };
 
 // A block per first occurrence of a row; group `threadIdx.y` takes every groups-th position.
-template <class T, int V>
-static __global__ __launch_bounds__(THREADS) void embedding_bwd(T *__restrict__ dtable,
+template <class To, class T, int V>
+static __global__ __launch_bounds__(THREADS) void embedding_bwd(To *__restrict__ dtable,
                                                                 const T *__restrict__ dy,
                                                                 struct sorted s)
 {
@@ -122,7 +121,7 @@ static __global__ __launch_bounds__(THREADS) void embedding_bwd(T *__restrict__ 
                 for (int v = 0; v < V; v++) box[v][thread] += box[v][thread + half * s.lanes];
             }
             if (threadIdx.y == 0 && p < s.packs) {
-                T *to = dtable + ((int64_t)row * s.packs + p) * V;
+                To *to = dtable + ((int64_t)row * s.packs + p) * V;
                 float there[V] = {};
                 if (s.add) load(there, to);
 #pragma unroll
@@ -161,7 +160,7 @@ static enum code embedding_bwd_prepare(struct device *device, struct op_call *ca
     return OK;
 }
 
-template <class T>
+template <class To, class T>
 static void sums_launch(struct device *device, struct op_call *call, struct sorted s)
 {
     int64_t width = call->out[0].shape.dim[1];
@@ -173,8 +172,9 @@ static void sums_launch(struct device *device, struct op_call *call, struct sort
         while (s.lanes < s.packs && s.lanes < 32) s.lanes *= 2;
         s.groups = THREADS / s.lanes;
         dim3 block((unsigned)s.lanes, (unsigned)s.groups);
-        embedding_bwd<T, V><<<grid_of(device, s.count, SPREAD), block, 0, cuda_stream(device)>>>(
-            out_data<T>(call, 0), in_data<const T>(call, 0), s);
+        unsigned grid = grid_of(device, s.count, SPREAD);
+        embedding_bwd<To, T, V><<<grid, block, 0, cuda_stream(device)>>>(
+            out_data<To>(call, 0), in_data<const T>(call, 0), s);
     });
 }
 
@@ -199,17 +199,22 @@ static enum code embedding_bwd_run(struct device *device, struct op_call *call, 
     (void)cub::DeviceRadixSort::SortPairs(at + 4 * list, bytes, key, keys_out, position, order,
                                           (int)count, 0, key_bits(rows), stream);
     struct sorted s = { keys_out, order, (unsigned)count, (unsigned)rows, 0, 0, 0, add };
-    with_float(call->out[0].dtype,
-               [&](auto zero) { sums_launch<decltype(zero)>(device, call, s); });
+    with_float(call->in[0].dtype, [&](auto zero) {
+        using T = decltype(zero);
+        if (call->out[0].dtype == DTYPE_F32)
+            sums_launch<float, T>(device, call, s);
+        else
+            sums_launch<T, T>(device, call, s);
+    });
     return cuda_launched(call, err);
 }
 
 static bool embedding_bwd_supports(const struct device *device, const struct op_call *call)
 {
     (void)device;
-    enum dtype index = call->in[1].dtype, dtype = call->in[0].dtype;
+    enum dtype index = call->in[1].dtype, dtype = call->in[0].dtype, to = call->out[0].dtype;
     return (index == DTYPE_I32 || index == DTYPE_I64) && float_storage(dtype) &&
-           call->out[0].dtype == dtype && shape_count(&call->in[1].shape) < INT32_MAX / 2 &&
+           (to == dtype || to == DTYPE_F32) && shape_count(&call->in[1].shape) < INT32_MAX / 2 &&
            call->out[0].shape.dim[0] < INT32_MAX && call->out[0].shape.dim[1] < INT32_MAX;
 }
 

@@ -1,9 +1,8 @@
 // Launch geometry, and what the host side of a kernel asks about its call.
 //
 // Grids come from the processor count: a block loops over its share of the work. Where a block
-// leaves
-// a partial sum there are few blocks, elsewhere several times as many as are resident, so that the
-// last ones leave no processor idle for long. Widths are decided at run, where the
+// leaves a partial sum there are few blocks, elsewhere several times as many as are resident, so
+// that the last ones leave no processor idle for long. Widths are decided at run, where the
 // pointers are known; workspaces at prepare, for the widest geometry that run may choose.
 #pragma once
 
@@ -97,8 +96,7 @@ static inline enum code prepare_plain(struct device *device, struct op_call *cal
 }
 
 // A [rows, channels] tensor cut for sums over rows: a block of 256 threads is `lanes` packs wide
-// and
-// `row_lanes` rows high; block (x, y) takes a tile of channels and a chunk of rows.
+// and `row_lanes` rows high; block (x, y) takes a tile of channels and a chunk of rows.
 struct columns {
     int64_t rows, chunk; // rows in all, rows of one chunk
     int channels, packs; // elements and packs of a row

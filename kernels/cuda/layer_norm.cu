@@ -1,10 +1,8 @@
 // Layer norm, forward and backward.
 //
 // Launch: a warp a row where the row fits into registers, else a block of 256 threads with the row
-// in
-// shared memory; each loops over rows. Backward keeps its columns' sums of dgamma and dbeta while
-// it
-// walks, and a small kernel joins the blocks in f64 in their order.
+// in shared memory; each loops over rows. Backward keeps its columns' sums of dgamma and dbeta
+// while it walks, and a small kernel joins the blocks in f64 in their order.
 // Bytes moved per element: forward one read and one write, backward two reads and one write (a row
 // that fits neither place is read again from the second cache).
 #include "kernels/cuda/reduce.cuh"
@@ -197,8 +195,8 @@ struct norm_row_gradients {
     bool add_gamma, add_beta;
 };
 
-static __global__ void layer_norm_bwd_join(struct norm_row_gradients to, const float *partial,
-                                           int chunks, int width)
+static __global__ __launch_bounds__(JOIN_THREADS) void layer_norm_bwd_join(
+    struct norm_row_gradients to, const float *partial, int chunks, int width)
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, width - 1);
     const float *product_of = partial + at, *sum_of = product_of + (int64_t)chunks * width;

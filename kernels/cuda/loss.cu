@@ -3,10 +3,8 @@
 // Launch: a warp a row, or a block of 256 threads where rows are long; loss_sum is one block of
 // 1024.
 // Bytes moved per element: prediction and target once (they stay in the first cache between loss
-// and
-// gradient, which come from one read), the gradient once. The block in device memory says which
-// rows
-// are real, the loss scale, and whether the sums begin anew.
+// and gradient, which come from one read), the gradient once. The block in device memory says which
+// rows are real, the loss scale, and whether the sums begin anew.
 #include "kernels/cuda/reduce.cuh"
 
 struct regression {

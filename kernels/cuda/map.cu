@@ -1,8 +1,7 @@
 // Maps from elements to elements: activations and their gradients, sums, products.
 //
 // Launch: 256 threads, at most SPREAD blocks a processor, each thread two 16-byte accesses per
-// input
-// in flight and a stride of the whole grid. Bytes moved: every input once, the output once.
+// input in flight and a stride of the whole grid. Bytes moved: every input once, the output once.
 #include "kernels/cuda/launch.cuh"
 
 enum map_kind { MAP_ACT, MAP_SLOPE_OF_X, MAP_SLOPE_OF_Y, MAP_ADD, MAP_MULTIPLY };

@@ -2,8 +2,7 @@
 //
 // Launch: 256 threads, at most SPREAD blocks a processor. Elements are moved in units of up to 16
 // bytes, the largest that divides every run and address. A permutation that moves the innermost
-// axis
-// goes through tiles in shared memory, so that reading and writing are both coalesced.
+// axis goes through tiles in shared memory, so that reading and writing are both coalesced.
 // Bytes moved: the input once, the output once; a reshape in place moves nothing.
 #include "kernels/cuda/launch.cuh"
 
@@ -102,8 +101,7 @@ static enum code copy_run(struct device *device, struct op_call *call, struct er
 }
 
 // A permutation with joined axes: sizes of the output, innermost first, and strides in the input,
-// in
-// elements. `inner` is the axis that lies innermost in the input (0: it stays where it is).
+// in elements. `inner` is the axis that lies innermost in the input (0: it stays where it is).
 struct order {
     struct digits to;
     int inner;

@@ -1,11 +1,9 @@
 // Batch norm and its fused form with activation and max pool, forward and backward.
 //
 // Launch: moments and sums by blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes`
-// rows
-// high, over (channel tile, chunk of rows), about eight blocks a processor; a small kernel joins
-// the
-// chunks in f64 in their order; the last one applies the same way, constants in registers.
-// Plain batch norm is the fused op with a pool of one and no activation.
+// rows high, over (channel tile, chunk of rows), about eight blocks a processor; a small kernel
+// joins the chunks in f64 in their order; the last one applies the same way, constants in
+// registers. Plain batch norm is the fused op with a pool of one and no activation.
 // Bytes moved per element of x: forward two reads of x and one write of y (1 / pool^2 of x, with an
 // index byte); backward two reads of x and dy, one write of dx.
 #include "kernels/cuda/reduce.cuh"
@@ -28,8 +26,9 @@ struct batch_statistics {
     double eps, momentum;
 };
 
-static __global__ void norm_moments_join(struct batch_statistics to, const float *partial,
-                                         struct columns g)
+static __global__ __launch_bounds__(JOIN_THREADS) void norm_moments_join(struct batch_statistics to,
+                                                                         const float *partial,
+                                                                         struct columns g)
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, g.channels - 1);
     const float *mean_of = partial + at, *m2_of = mean_of + (int64_t)g.chunks * g.channels;
@@ -215,8 +214,9 @@ struct norm_gradients {
     double rows; // of x, which the means divide by
 };
 
-static __global__ void norm_sums_join(struct norm_gradients to, const float *partial,
-                                      struct columns g)
+static __global__ __launch_bounds__(JOIN_THREADS) void norm_sums_join(struct norm_gradients to,
+                                                                      const float *partial,
+                                                                      struct columns g)
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, g.channels - 1);
     const float *sum_of = partial + at, *product_of = sum_of + (int64_t)g.chunks * g.channels;

@@ -1,10 +1,8 @@
 // Batch norm with stored statistics, forward and backward.
 //
 // Launch: blocks of 256 threads, `lanes` 16-byte packs wide and `row_lanes` rows high, about 16
-// (backward
-// eight) a processor; constants in registers. Backward sums dgamma and dbeta per chunk of rows in
-// the same
-// pass that makes dx, and a small kernel joins the chunks in their order.
+// (backward eight) a processor; constants in registers. Backward sums dgamma and dbeta per chunk of
+// rows in the same pass that makes dx, and a small kernel joins the chunks in their order.
 // Bytes moved per element: forward one read and one write, backward two reads and one write.
 #include "kernels/cuda/reduce.cuh"
 
@@ -94,8 +92,10 @@ struct infer_gradients {
     bool add_gamma, add_beta;
 };
 
-static __global__ void infer_bwd_join(struct infer_gradients to, const float *partial,
-                                      struct stored from, struct columns g)
+static __global__ __launch_bounds__(JOIN_THREADS) void infer_bwd_join(struct infer_gradients to,
+                                                                      const float *partial,
+                                                                      struct stored from,
+                                                                      struct columns g)
 {
     int c = blockIdx.x * JOIN_CHANNELS + threadIdx.x, at = min(c, g.channels - 1);
     const float *sum_of = partial + at, *product_of = sum_of + (int64_t)g.chunks * g.channels;

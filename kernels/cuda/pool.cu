@@ -1,11 +1,9 @@
 // Max and average pools over NHWC images, forward and backward.
 //
 // Launch: 256 threads, at most SPREAD blocks a processor; a thread makes one 16-byte pack of
-// channels
-// of one pixel. Backward gathers: an input pixel asks the outputs whose window lies over it, so
-// that
-// nothing is written twice. Bytes moved: the input once (windows that overlap meet in the caches),
-// the output once, an index byte per output of a max pool.
+// channels of one pixel. Backward gathers: an input pixel asks the outputs whose window lies over
+// it, so that nothing is written twice. Bytes moved: the input once (windows that overlap meet in
+// the caches), the output once, an index byte per output of a max pool.
 #include "kernels/cuda/launch.cuh"
 
 extern "C" {

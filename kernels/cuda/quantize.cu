@@ -1,8 +1,7 @@
 // Quantising to i8 with one scale for the whole tensor, plain and transposed.
 //
 // Launch: the largest magnitude by 256 threads, at most SPREAD blocks a processor, joined by one
-// block;
-// then tiles of 64 x 64, four elements an access, turned in shared memory.
+// block; then tiles of 64 x 64, four elements an access, turned in shared memory.
 // Bytes moved per element: x twice, one byte for each of the two results.
 #include "kernels/cuda/reduce.cuh"
 

@@ -3,8 +3,8 @@
 //
 // Neighbouring axes of one kind are joined first. Launch: where the innermost axes stay, blocks of
 // 256 threads `lanes` packs wide and `row_lanes` rows high; where they go, a warp or a block for
-// each
-// output. Few outputs are cut into chunks whose sums a small kernel joins in f64 in their order.
+// each output. Few outputs are cut into chunks whose sums a small kernel joins in f64 in their
+// order.
 // Bytes moved: the input once and the output once, either way.
 #include "kernels/cuda/reduce.cuh"
 
@@ -52,7 +52,8 @@ static __device__ __forceinline__ void put(const struct sums<T> &to, int chunk, 
         to.partial[chunk * to.outputs + at] = sum;
 }
 
-template <class T> static __global__ void sums_join(struct sums<T> to)
+template <class T>
+static __global__ __launch_bounds__(JOIN_THREADS) void sums_join(struct sums<T> to)
 {
     int64_t at = (int64_t)blockIdx.x * JOIN_CHANNELS + threadIdx.x;
     int64_t from = min(at, to.outputs - 1);

@@ -168,19 +168,20 @@ static __global__ __launch_bounds__(THREADS) void columns_moments(float *partial
 }
 
 // How the small kernels that join chunks are launched: 32 channels wide, 32 chunks at a time.
-enum { JOIN_CHANNELS = 32, JOIN_LANES = 32 };
+enum { JOIN_CHANNELS = 32, JOIN_LANES = 32, JOIN_THREADS = JOIN_CHANNELS * JOIN_LANES };
 
 // Σ over chunks of value(chunk) for the channel of threadIdx.x; every thread of the column gets it.
 template <class Value> static __device__ __forceinline__ double chunks_sum(int chunks, Value value)
 {
     __shared__ double box[JOIN_LANES][JOIN_CHANNELS];
     double sum = 0;
+#pragma unroll 4
     for (int i = threadIdx.y; i < chunks; i += JOIN_LANES) sum += value(i);
     __syncthreads();
     box[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     sum = 0;
-#pragma unroll
+#pragma unroll 8
     for (int i = 0; i < JOIN_LANES; i++) sum += box[i][threadIdx.x];
     return sum;
 }
@@ -203,9 +204,8 @@ static __device__ __forceinline__ void put_sum(float *to, double sum, bool add)
 
 // One row of a [rows, width] tensor in the hands of LANES threads: a warp (several rows a block) or
 // a whole block. Thread `lane` has the packs lane, lane + LANES, ..: K of them in registers, or
-// with
-// K = 0 any number in shared memory (or read again where the row does not fit). A thread sees only
-// its own packs, so nothing needs a barrier.
+// with K = 0 any number in shared memory (or read again where the row does not fit). A thread sees
+// only its own packs, so nothing needs a barrier.
 enum { LONG_ROW = 256 };
 
 template <class T, int V, int LANES, int K> struct row_packs {

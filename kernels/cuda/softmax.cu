@@ -1,9 +1,8 @@
 // Softmax over the last axis, its gradient, and softmax with cross-entropy and gradient in one.
 //
 // Launch: a warp a row where the row fits into registers, else a block of 256 threads with the row
-// in
-// shared memory; each loops over rows. Bytes moved per element: one read and one write (backward of
-// softmax: two reads); a row that fits neither place is read again from the second cache.
+// in shared memory; each loops over rows. Bytes moved per element: one read and one write (backward
+// of softmax: two reads); a row that fits neither place is read again from the second cache.
 #include "kernels/cuda/reduce.cuh"
 
 #include <cmath>

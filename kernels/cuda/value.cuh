@@ -1,10 +1,8 @@
 // Elements in storage and in registers: 16-byte loads and stores, f32 maths, dispatch by type.
 //
 // A kernel is a template over the storage type T (f32, bf16, f16) and V, the elements of one
-// access:
-// WIDE<T> where shape and pointers allow 16 bytes, else 1. All arithmetic is f32; a value is
-// rounded
-// once, to nearest even, when it is stored.
+// access: WIDE<T> where shape and pointers allow 16 bytes, else 1. All arithmetic is f32; a value
+// is rounded once, to nearest even, when it is stored.
 #pragma once
 
 #include "kernels/cuda/internal.cuh"

@@ -173,11 +173,12 @@ static void hold_tensor(struct comparison *result, const struct bar *bar, const 
                         const struct tensor *ref, const double *magnitude)
 {
     double rounding = dtype_roundoff(got->dtype);
+    double half_step = got->dtype == DTYPE_F16 ? 0x1p-25 : 0; /* of f16's subnormals */
     for (int64_t at = 0; at < shape_count(&got->shape); at++) {
         double value = tensor_get(ref, at), bound = 0;
         /* Results below the smallest normal number may be flushed to zero. */
         if (rounding > 0)
-            bound = bar->c * bar->u * magnitude[at] + rounding * fabs(value) + FLT_MIN;
+            bound = bar->c * bar->u * magnitude[at] + rounding * fabs(value) + half_step + FLT_MIN;
         hold(result, bar, at, tensor_get(got, at), value, bound);
     }
 }

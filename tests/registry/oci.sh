@@ -35,10 +35,9 @@ raw() { skopeo inspect --raw "$1" | sha256sum | cut -d' ' -f1; }
 [ "sha256:$(raw "oci:$layout:v1")" = "${digests[0]}" ] || fail "v1 is not ${digests[0]}"
 [ "sha256:$(raw "oci:$layout:v2")" = "${digests[1]}" ] || fail "v2 is not ${digests[1]}"
 [ "sha256:$(raw "oci:$layout:production")" = "${digests[1]}" ] || fail "production is not v2"
-skopeo inspect --raw "oci:$layout:v1" |
-    grep -q '"artifactType":"application/vnd.cncf.model.manifest.v1+json"' ||
-    fail "v1 is no ModelPack artifact"
-skopeo inspect --config --raw "oci:$layout:v1" | grep -q '"format":"safetensors"' ||
+artifact='"artifactType":"application/vnd.cncf.model.manifest.v1+json"'
+[[ $(skopeo inspect --raw "oci:$layout:v1") == *"$artifact"* ]] || fail "v1 is no ModelPack artifact"
+[[ $(skopeo inspect --config --raw "oci:$layout:v1") == *'"format":"safetensors"'* ]] ||
     fail "the config of v1 is not ours"
 
 # Out, as a layout, a folder and an archive, and back: always the same digest.
