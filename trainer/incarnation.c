@@ -91,9 +91,14 @@ static enum code check_holder(const char *path, const struct holder *me,
                               const struct launch *launch, const char *dir, struct err *err)
 {
     json_t *document;
-    TRY(json_read_checked(&document, path, DOCUMENT_LIMIT, "incarnation/1", err));
     enum code code = OK;
-    if (!launch->take_over && may_be_alive(document, me, launch)) {
+    if (launch->take_over) return OK; /* who says so need not be able to read who held it */
+    if ((code = json_read_checked(&document, path, DOCUMENT_LIMIT, "incarnation/1", err))) {
+        if (code == DAMAGED)
+            err_hint(err, "Say --take-over if no other process holds run '%s'.", dir);
+        return code;
+    }
+    if (may_be_alive(document, me, launch)) {
         code = err_set(err, CONFLICT, "cannot take run '%s': process %lld on host '%s' holds it",
                        dir, (long long)json_integer_value(json_object_get(document, "pid")),
                        json_string_value(json_object_get(document, "host")));

@@ -162,7 +162,8 @@ out:
 
 static enum code compare_state(struct drill *drill, struct err *err)
 {
-    static const char *const keys[] = { "step", "epoch", "index", "time", "waited", "metrics" };
+    static const char *const keys[] = { "step",   "epoch",   "index",     "time",
+                                        "waited", "metrics", "stop_best", "last_validation" };
     json_t *a = NULL, *b = NULL;
     enum code code;
     if ((code = read_part(drill, &a, drill->straight, "trainer.json", err))) goto out;
@@ -170,7 +171,7 @@ static enum code compare_state(struct drill *drill, struct err *err)
     for (size_t k = 0; k < sizeof keys / sizeof *keys && !code; k++) {
         json_t *left = json_object_get(a, keys[k]), *right = json_object_get(b, keys[k]);
         drill->compared++;
-        if (left && !json_equal(left, right))
+        if ((left || right) && !json_equal(left, right))
             code = differs(arena_format(&drill->arena, "trainer.json's '%s'", keys[k]), err);
     }
 out:

@@ -93,6 +93,24 @@ Test(run, only_who_is_known_to_be_gone_is_replaced)
     small_close(&small);
 }
 
+Test(run, a_damaged_incarnation_stops_all_but_a_take_over)
+{
+    const struct launch forced = { .take_over = true };
+    struct small small;
+    struct err err = { 0 };
+    struct run run = { 0 };
+    small_open(&small);
+    held_by(&small, NULL, NULL, &plain);
+    cr_assert_eq(truncate(small_path(&small, "run/incarnations/0001.json"), 40), 0);
+    cr_expect_eq(take(&small, &run, &plain, &err), DAMAGED);
+    cr_expect(strstr(err.message, "0001.json") && strstr(err.hint, "--take-over"), "%s; %s",
+              err.message, err.hint);
+    cr_expect_eq(take(&small, &run, &forced, &err), OK, "%s", err.message);
+    cr_expect_eq(run.incarnation, 2);
+    run_release(&run);
+    small_close(&small);
+}
+
 /* One more start that ends at once, after this record (or none). */
 static void start(struct small *small, const char *record)
 {
