@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+"""Changes the code in small ways and asks whether the tests notice.
+
+  python3 tests/mutate/mutate.py SET [--count 300] [--seed 1] [--workers 2] [--out FILE]
+
+A set names files and the test program that must notice (see SETS). The places are drawn with a seed;
+a change that does not compile, or that compiles to the same code, is drawn again. A change that every
+test lets pass is a survivor: it is printed with its line. A survivor that changes nothing that can be
+seen stands in reasons.txt with its reason. The exit code is 1 when fewer than 90 % of the changes are
+noticed, or when a survivor in a rule file has no reason.
+"""
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+REASONS = pathlib.Path(__file__).with_name("reasons.txt")
+LEAST_SHARE = 0.9
+TEST_SECONDS = 300
+MOST_MEMORY = 8 << 30
+
+# set -> list of (files, test program, whether a survivor needs a reason)
+SETS = {
+    "eval": [
+        ("eval/gate*.c", "test_eval", True),
+        ("eval/method*.c", "test_eval", False),
+        ("eval/stats*.c", "test_eval", False),
+        ("registry/promote*.c", "test_registry", True),
+        ("registry/channel*.c", "test_registry", True),
+        ("registry/policy*.c", "test_registry", True),
+    ],
+}
+
+# The tests of a program that take no time, tried before all of them.
+QUICK = {"test_eval": ["{stats,method,metric,gate}*/*"]}
+
+# name -> (what to look for, what to put there)
+SWAPS = {
+    "compare": [(r" < ", " <= "), (r" <= ", " < "), (r" > ", " >= "), (r" >= ", " > "),
+                (r" == ", " != "), (r" != ", " == ")],
+    "turn": [(r" < ", " > "), (r" > ", " < "), (r" <= ", " >= "), (r" >= ", " <= ")],
+    "logic": [(r" && ", " || "), (r" \|\| ", " && ")],
+    "sum": [(r" \+ ", " - "), (r" - ", " + "), (r" \+= ", " -= "), (r" -= ", " += ")],
+    "product": [(r" \* ", " / "), (r" / ", " * ")],
+    "number": [(r"(?<![\w.])0(?![\w.])", "1"), (r"(?<![\w.])1(?![\w.])", "2"),
+               (r"(?<![\w.])2(?![\w.])", "3"), (r"(?<![\w.])0\.5(?![\w.])", "0.4")],
+    "truth": [(r"\btrue\b", "false"), (r"\bfalse\b", "true")],
+    "code": [(r"\bTRY\(", "(void)("), (r"\bcontinue;", ";"), (r"\bbreak;", ";")],
+}
+STATEMENT = re.compile(r"^\s+(?!return|case|default|goto|else|static|const|struct|double|int|enum|bool|size_t)"
+                       r"[\w>.\-\[\]*()]+( [+\-*|&]?= |\().*;$")
+
+
+class Mutant:
+    def __init__(self, path, line, before, after, kind):
+        self.path, self.line, self.before, self.after, self.kind = path, line, before, after, kind
+
+    def key(self):
+        return f"{self.path} | {self.before.strip()} | {self.after.strip()}"
+
+
+def code_lines(text):
+    """The lines with comments and strings blanked, so that only code is changed."""
+    def blank(match):
+        return re.sub(r"[^\n]", "\0", match.group(0))
+    text = re.sub(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])+'", blank, text, flags=re.S)
+    return text.split("\n")
+
+
+def negate_condition(line):
+    """`if (a) b;` with its condition turned, where the condition ends on the line."""
+    at = line.find("if (")
+    depth = 0
+    for i in range(at + 3, len(line)):
+        depth += {"(": 1, ")": -1}.get(line[i], 0)
+        if depth == 0:
+            return line[:at] + "if (!" + line[at + 3:i + 1] + ")" + line[i + 1:]
+    return None
+
+
+def mutants_of(path):
+    text = (ROOT / path).read_text()
+    found = []
+    for number, (line, code) in enumerate(zip(text.split("\n"), code_lines(text))):
+        if not line.startswith(" ") or code.lstrip().startswith("#") or code.rstrip().endswith("\\"):
+            continue
+        for kind, swaps in SWAPS.items():
+            for pattern, put in swaps:
+                for match in re.finditer(pattern, code):
+                    if code[match.start() - 2:match.end() + 2] == "{ 0 }":
+                        continue
+                    after = line[:match.start()] + put + line[match.end():]
+                    found.append(Mutant(path, number, line, after, kind))
+        if "if (" in code and negate_condition(line):
+            found.append(Mutant(path, number, line, negate_condition(line), "condition"))
+        if STATEMENT.match(code) and "{ 0 }" not in line:
+            found.append(Mutant(path, number, line, re.match(r"\s*", line).group(0) + ";", "statement"))
+    return found
+
+
+class Worker:
+    """A copy of the sources with a build folder of its own."""
+
+    def __init__(self, index, programs):
+        self.tree = ROOT / "build" / "mutate" / str(index)
+        shutil.rmtree(self.tree, ignore_errors=True)
+        self.tree.mkdir(parents=True)
+        files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+        for name in files.decode().split("\0"):
+            if name and (ROOT / name).is_file():
+                target = self.tree / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, target)
+        self.run(["cmake", "-G", "Ninja", "-B", "b", "-DPAWL_BENCH=OFF", "-DCMAKE_BUILD_TYPE=None",
+                  "-DCMAKE_C_FLAGS=-O1 -g0"], 300)
+        if self.run(["cmake", "--build", "b", "--target", *programs, "--", "-j1"], 1800):
+            sys.exit(f"the sources do not build in {self.tree}")
+        self.objects = {}
+
+    def run(self, command, seconds):
+        """The exit code; -1 where it took too long. A changed loop must not eat the machine's memory."""
+        limit = (MOST_MEMORY, MOST_MEMORY)
+        process = subprocess.Popen(command, cwd=self.tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True,
+                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return -1
+
+    def object_digest(self, path):
+        room = path.split("/")[0]
+        file = self.tree / "b" / "CMakeFiles" / f"room_{room}.dir" / (path + ".o")
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+
+    def fate(self, mutant, program):
+        """'invalid', 'same code', 'killed' or 'survived'."""
+        file = self.tree / mutant.path
+        clean = file.read_text()
+        if mutant.path not in self.objects:
+            self.objects[mutant.path] = self.object_digest(mutant.path)
+        lines = clean.split("\n")
+        lines[mutant.line] = mutant.after
+        file.write_text("\n".join(lines))
+        try:
+            if self.run(["cmake", "--build", "b", "--target", program, "--", "-j1"], 600):
+                return "invalid"
+            if self.object_digest(mutant.path) == self.objects[mutant.path]:
+                return "same code"
+            test = [f"b/tests/{program}", "--fail-fast", "--quiet", "-j1", "--timeout", "40"]
+            for part in QUICK.get(program, []) + ["*"]:
+                if self.run([*test, "--filter", part], TEST_SECONDS):
+                    return "killed"
+            return "survived"
+        finally:
+            file.write_text(clean)
+
+
+def draw(chosen, seed):
+    """All mutants with their test programs, in the order in which they are tried."""
+    pool = []
+    for pattern, program, strict in chosen:
+        for path in sorted(ROOT.glob(pattern)):
+            pool += [(m, program, strict) for m in mutants_of(str(path.relative_to(ROOT)))]
+    random.Random(seed).shuffle(pool)
+    return pool
+
+
+def known_reasons():
+    rows = {}
+    for line in REASONS.read_text().split("\n") if REASONS.exists() else []:
+        if line and not line.startswith("#"):
+            key, reason = line.rsplit(" | ", 1)
+            rows[key] = reason
+    return rows
+
+
+def work(worker, queue, results, count):
+    while queue and sum(r["fate"] in ("killed", "survived") for r in results) < count:
+        mutant, program, strict = queue.pop(0)
+        fate = worker.fate(mutant, program)
+        results.append({"file": mutant.path, "line": mutant.line + 1, "kind": mutant.kind, "fate": fate,
+                        "before": mutant.before.strip(), "after": mutant.after.strip(),
+                        "strict": strict, "key": mutant.key()})
+
+
+def report(results, reasons, seconds, out):
+    tried = [r for r in results if r["fate"] in ("killed", "survived")]
+    killed = [r for r in tried if r["fate"] == "killed"]
+    unexplained = []
+    for row in sorted(tried, key=lambda r: (r["file"], r["line"])):
+        if row["fate"] != "survived":
+            continue
+        row["reason"] = reasons.get(row["key"])
+        if row["strict"] and not row["reason"]:
+            unexplained.append(row)
+        print(f"survived {row['file']}:{row['line']} ({row['kind']})\n  - {row['before']}\n  + {row['after']}"
+              f"\n  = {row['reason'] or 'no reason given'}")
+    share = len(killed) / len(tried) if tried else 0
+    skipped = len(results) - len(tried)
+    print(f"{len(killed)} of {len(tried)} changes noticed ({100 * share:.1f} %), {skipped} drawn again, "
+          f"{len(unexplained)} survivors in rule files without a reason, {seconds:.0f} s")
+    if out:
+        pathlib.Path(out).write_text(json.dumps({"killed": len(killed), "tried": len(tried), "results": results},
+                                                indent=1))
+    return share >= LEAST_SHARE and not unexplained
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("set", choices=sorted(SETS))
+    parser.add_argument("--count", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--out", help="a JSON file for all results")
+    args = parser.parse_args()
+    begin = time.monotonic()
+    chosen = SETS[args.set]
+    queue = draw(chosen, args.seed)
+    programs = sorted({program for _, program, _ in chosen})
+    workers = [Worker(index, programs) for index in range(args.workers)]
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
+        for job in [pool.submit(work, worker, queue, results, args.count) for worker in workers]:
+            job.result()
+    sys.exit(0 if report(results, known_reasons(), time.monotonic() - begin, args.out) else 1)
+
+
+if __name__ == "__main__":
+    main()
