@@ -196,7 +196,9 @@ static enum code try_quality(struct decision *decision, struct trial *trial,
         .resamples = trial->n < trial->method->smallest_n ? 0 : decision->resamples,
         .threads = opts->threads,
     };
-    struct question question = { rule_wants_more(gate->rule), trial->bar, suite->alpha };
+    struct question question = { .more = rule_wants_more(gate->rule),
+                                 .bar = trial->bar,
+                                 .alpha = suite->alpha };
     enum code code = OK;
     if (rows.finite && rows.other_finite)
         code = trial->method->run(&trial->answer, &sample, &question, err);
@@ -230,7 +232,9 @@ static enum code try_measured(struct trial *trial, const struct suite *suite,
     memcpy(sorted, measurement->sample, (size_t)trial->n * sizeof *sorted);
     qsort(sorted, (size_t)trial->n, sizeof *sorted, compare_samples);
     struct sample sample = { .metric = gate->metric, .n = trial->n, .measured = sorted };
-    struct question question = { rule_wants_more(gate->rule), trial->bar, suite->alpha };
+    struct question question = { .more = rule_wants_more(gate->rule),
+                                 .bar = trial->bar,
+                                 .alpha = suite->alpha };
     enum code code = trial->method->run(&trial->answer, &sample, &question, err);
     bool other = gate->machine && strcmp(gate->machine, "any") != 0 &&
                  (!opts->machine || strcmp(gate->machine, opts->machine) != 0);
@@ -307,7 +311,8 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
     enum code code = OK;
     for (size_t i = 0; i < decision->count && !code; i++) {
         struct trial *trial = &decision->trials[i];
-        trial->answer = (struct answer){ NAN, NAN, NAN, 1, 1, 0, 0, false };
+        trial->answer =
+            (struct answer){ .value = NAN, .low = NAN, .high = NAN, .p_pass = 1, .p_fail = 1 };
         code = trial->measured ? try_measured(trial, suite, scores, opts, err)
                                : try_quality(decision, trial, suite, scores, opts, err);
     }

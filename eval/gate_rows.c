@@ -48,7 +48,11 @@ static bool gather_outcomes(struct outcomes *out, int32_t *memory, const struct 
         confidence[j] = subject->confidence[index[j]];
         finite = finite && prediction[j] >= 0 && isfinite(confidence[j]);
     }
-    *out = (struct outcomes){ n, scores->classes, label, prediction, confidence };
+    *out = (struct outcomes){ .n = n,
+                              .classes = scores->classes,
+                              .label = label,
+                              .prediction = prediction,
+                              .confidence = confidence };
     return finite;
 }
 

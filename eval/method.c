@@ -3,6 +3,8 @@
 
 #include "eval/method_run.h"
 
+#include <math.h>
+
 #define RULES_ALONE  (1u << RULE_AT_LEAST | 1u << RULE_AT_MOST)
 #define RULES_PAIRED (1u << RULE_NOT_WORSE_BY | 1u << RULE_BETTER_BY | 1u << RULE_GAIN_AT_MOST)
 
@@ -96,6 +98,58 @@ const struct method methods[] = {
 };
 
 const size_t method_count = sizeof methods / sizeof *methods;
+
+const struct method *method_of(const struct demand *demand)
+{
+    double margin = rule_is_paired(demand->rule) ? question_of(demand, 0.05).bar : 0;
+    for (size_t i = 0; i < method_count; i++) {
+        const struct method *method = &methods[i];
+        if (method->statistic != demand->metric->statistic) continue;
+        if (!(method->rules & 1u << demand->rule)) continue;
+        if (method->zero_margin && (margin != 0 || demand->relative)) continue;
+        if (method->absolute && demand->relative) continue;
+        if (method->disjoint && demand->overlapping) continue;
+        if (method->clustered != demand->clustered) continue;
+        if (method->biased != demand->metric->biased) continue;
+        return method;
+    }
+    return NULL;
+}
+
+struct question question_of(const struct demand *demand, double alpha)
+{
+    double sign = demand->metric->higher ? 1 : -1, bar = demand->bar;
+    struct question question = { .more = rule_wants_more(demand->rule), .alpha = alpha };
+    if (demand->rule == RULE_NOT_WORSE_BY) bar = -bar;
+    if (demand->relative) {
+        question.scale = 1 + sign * bar;
+        bar = 0;
+    }
+    question.both = demand->rule == RULE_GAP;
+    question.bar = question.more ? bar - demand->tolerate : bar + demand->tolerate;
+    return question;
+}
+
+/* Whether an answer lies on the right side with all of its interval. */
+static bool lies_right(const struct answer *answer, const struct question *question)
+{
+    if (question->both) return answer->low >= -question->bar && answer->high <= question->bar;
+    return question->more ? answer->low >= question->bar : answer->high <= question->bar;
+}
+
+enum code method_ask(const struct method *method, struct answer *answer,
+                     const struct sample *sample, const struct question *question, struct err *err)
+{
+    *answer = (struct answer){ .value = NAN, .low = NAN, .high = NAN, .p_pass = 1, .p_fail = 1 };
+    answer->check = NAN;
+    if (sample->n <= 0) return OK;
+    TRY(method->run(answer, sample, question, err));
+    answer->count = (double)sample->n;
+    answer->few = sample->n < method->smallest_n;
+    if (answer->few) answer->needed = (double)method->smallest_n;
+    answer->passes = !answer->few && !answer->degenerate && lies_right(answer, question);
+    return OK;
+}
 
 const struct method *method_for(const struct metric *metric, enum rule rule, double margin)
 {

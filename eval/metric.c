@@ -110,6 +110,7 @@ const char *statistic_text(enum statistic statistic)
 {
     static const char *const texts[STATISTIC_COUNT] = {
         [STATISTIC_PROPORTION] = "proportion", [STATISTIC_MEAN] = "mean",
+        [STATISTIC_RATIO] = "ratio",           [STATISTIC_RANK] = "rank",
         [STATISTIC_CORPUS] = "corpus",         [STATISTIC_SYSTEM] = "system",
         [STATISTIC_EXACT] = "exact",           [STATISTIC_DOCUMENT] = "document",
     };
@@ -159,7 +160,9 @@ static enum code classified(const struct metric *metric, double *value, const fl
                                                     .k = METRIC_K });
         }
     }
-    struct outcomes outcomes = { n, k, labels, prediction, confidence };
+    struct outcomes outcomes = {
+        .n = n, .classes = k, .label = labels, .prediction = prediction, .confidence = confidence
+    };
     if (!finite)
         *value = NAN;
     else

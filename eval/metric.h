@@ -15,6 +15,8 @@
 enum statistic {
     STATISTIC_PROPORTION, /* mean of scores that are 0 or 1 */
     STATISTIC_MEAN,       /* mean of real scores */
+    STATISTIC_RATIO,      /* a sum over rows by another: tokens, one class's precision */
+    STATISTIC_RANK,       /* how well rows are ordered: the area under the ROC curve */
     STATISTIC_CORPUS,     /* a function of all rows together */
     STATISTIC_SYSTEM,     /* repeated measurements of this machine */
     STATISTIC_EXACT,      /* one number without sampling error */
@@ -25,11 +27,27 @@ enum statistic {
 /* What a number is counted in; decides how a bar is written ("2ms", "8MiB") and shown. */
 enum metric_unit { UNIT_NONE, UNIT_SECONDS, UNIT_BYTES, UNIT_PER_SECOND };
 
+/* The task of a prediction file of a language model: rows of {nll, tokens, bytes, correct}. No
+ * dataset has it. */
+enum { TASK_TOKENS = TASK_REGRESSION + 1 };
+
 /* Tasks that a metric fits, as bits of enum task. */
 enum {
     FITS_CLASSIFICATION = 1 << TASK_CLASSIFICATION,
     FITS_REGRESSION = 1 << TASK_REGRESSION,
+    FITS_TOKENS = 1 << TASK_TOKENS,
     FITS_ALL = FITS_CLASSIFICATION | FITS_REGRESSION
+};
+
+/* Columns of outcomes that a metric reads. */
+enum {
+    NEEDS_GUESSES = 1 << 0,       /* label, prediction, confidence */
+    NEEDS_PROBABILITIES = 1 << 1, /* label, probability */
+    NEEDS_TARGETS = 1 << 2,       /* target, predicted */
+    NEEDS_TOKENS = 1 << 3,        /* nll, tokens */
+    NEEDS_BYTES = 1 << 4,         /* bytes */
+    NEEDS_CORRECT = 1 << 5,       /* correct */
+    NEEDS_BASELINE = 1 << 6       /* the same columns of a second subject */
 };
 
 /* One row as a per-example metric sees it. All outputs are finite. */
@@ -42,12 +60,22 @@ struct example {
     int64_t k;           /* top_k: how many guesses count */
 };
 
-/* What became of many rows, for corpus metrics. Classification only. */
+/* What became of many rows: columns of one subject. Those that a metric does not need (its `needs`)
+ * may be NULL. */
 struct outcomes {
     int64_t n, classes;
     const int32_t *label;      /* [n] */
     const int32_t *prediction; /* [n]; -1: none */
     const float *confidence;   /* [n]: probability of the prediction */
+    const float *probability;  /* [n, classes] */
+    int64_t width;
+    const float *target, *predicted; /* [n, width] regression */
+    /* tokens: sums over a document, or whatever a row is. nll in nats; correct: tokens whose first
+     * guess was right */
+    const double *nll, *tokens, *bytes, *correct; /* [n] */
+    int32_t of_class;                             /* metrics with takes_class: which */
+    double quantile;                              /* quantile_loss: which, in (0, 1) */
+    const int32_t *order; /* set by the methods: see metric_score.h; NULL for callers */
 };
 
 struct metric {
@@ -55,13 +83,16 @@ struct metric {
     const char *help;
     enum statistic statistic;
     enum metric_unit unit;
-    unsigned fits;    /* FITS_... */
-    bool higher;      /* larger is better */
-    bool biased;      /* CORPUS: larger on few rows than on many, so resampling adds bias */
-    bool takes_k;     /* the gate key `k` applies (default METRIC_K) */
-    bool takes_batch; /* the gate keys `batch` and `machine` apply */
-    double quantile;  /* SYSTEM: which order statistic of the samples is the value */
-    int64_t samples;  /* SYSTEM: how many are taken */
+    unsigned fits;       /* FITS_... */
+    bool higher;         /* larger is better */
+    bool biased;         /* CORPUS: larger on few rows than on many, so resampling adds bias */
+    bool takes_k;        /* the gate key `k` applies (default METRIC_K) */
+    bool takes_batch;    /* the gate keys `batch` and `machine` apply */
+    bool takes_class;    /* the gate key `class` applies (default 1, the positive class of two) */
+    bool takes_quantile; /* the gate key `q` applies (default 0.5) */
+    unsigned needs;      /* NEEDS_... when there is no stored score */
+    double quantile;     /* SYSTEM: which order statistic of the samples is the value */
+    int64_t samples;     /* SYSTEM: how many are taken */
     double (*score)(const struct example *example); /* PROPORTION, MEAN */
     double (*corpus)(const struct outcomes *outcomes, const int32_t *pick, int64_t n,
                      double *scratch); /* CORPUS; pick NULL: rows 0..n-1 */
@@ -86,6 +117,8 @@ struct guess {
     double label_probability, confidence, log_sum;
 };
 bool guess_of(struct guess *guess, const float *output, int64_t width, int32_t label);
+/* The probability of a class with this output; NaN when there is no guess. */
+float guess_probability(const struct guess *guess, float output);
 
 /* f64 numbers of scratch that a corpus metric needs. */
 size_t metric_scratch(int64_t classes);

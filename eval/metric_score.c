@@ -29,6 +29,11 @@ bool guess_of(struct guess *guess, const float *output, int64_t width, int32_t l
     return true;
 }
 
+float guess_probability(const struct guess *guess, float output)
+{
+    return guess->prediction < 0 ? NAN : (float)math_exp((double)output - guess->log_sum);
+}
+
 /* Outputs that come before the label's: larger, or equal with a smaller class. */
 static int64_t rank_of_label(const struct example *example)
 {

@@ -64,20 +64,33 @@ static void each_of_subject(struct scores *scores, size_t index, scores_visit vi
     struct subject *subject = &scores->subjects[index];
     const char *group = arena_format(arena, "%s/clean", scores_group(arena, index));
     struct score_column column = { .width = 1 };
+    bool tokens = (int)scores->task == TASK_TOKENS;
 #define VISIT(member, column_name, column_type)                                                    \
-    column.name = arena_format(arena, "%s/%s", group, column_name);                                \
-    column.type = column_type;                                                                     \
-    column.at = member;                                                                            \
-    member = visit(context, &column)
+    do {                                                                                           \
+        column.name = arena_format(arena, "%s/%s", group, column_name);                            \
+        column.type = column_type;                                                                 \
+        column.at = member;                                                                        \
+        member = visit(context, &column);                                                          \
+    } while (0)
     if (scores->task == TASK_CLASSIFICATION) {
         VISIT(subject->prediction, "prediction", H5_I32);
         VISIT(subject->label_probability, "label_probability", H5_F32);
         VISIT(subject->confidence, "confidence", H5_F32);
+        column.width = scores->classes;
+        column.matrix = true;
+        if (scores->probabilities) VISIT(subject->probability, "probability", H5_F32);
+    } else if (tokens) {
+        VISIT(subject->nll, "nll", H5_F64);
+        VISIT(subject->tokens, "tokens", H5_F64);
+        if (scores->bytes) VISIT(subject->bytes, "bytes", H5_F64);
+        if (scores->correct) VISIT(subject->correct, "correct", H5_F64);
     } else {
         column.width = scores->width;
+        column.matrix = true;
         VISIT(subject->predicted, "predicted", H5_F32);
-        column.width = 1;
     }
+    column.width = 1;
+    column.matrix = false;
     for (size_t k = 0; k < scores->kind_count; k++) {
         const struct score_kind *kind = &scores->kinds[k];
         const char *name = kind->k ? arena_format(arena, "score/%s_%lld", kind->metric->name,
@@ -90,18 +103,22 @@ static void each_of_subject(struct scores *scores, size_t index, scores_visit vi
 
 void scores_each_column(struct scores *scores, scores_visit visit, void *context)
 {
-    struct score_column column = { "/id", H5_I64, 1, scores->id };
+    struct score_column column = { "/id", H5_I64, 1, scores->id, false };
     scores->id = visit(context, &column);
     if (scores->task == TASK_CLASSIFICATION) {
-        column = (struct score_column){ "/label", H5_I32, 1, scores->label };
+        column = (struct score_column){ "/label", H5_I32, 1, scores->label, false };
         scores->label = visit(context, &column);
-    } else {
-        column = (struct score_column){ "/target", H5_F32, scores->width, scores->target };
+    } else if ((int)scores->task != TASK_TOKENS) {
+        column = (struct score_column){ "/target", H5_F32, scores->width, scores->target, true };
         scores->target = visit(context, &column);
+    }
+    if (scores->clusters) {
+        column = (struct score_column){ "/cluster", H5_I64, 1, scores->cluster, false };
+        scores->cluster = visit(context, &column);
     }
     for (size_t i = 0; i < scores->slice_count; i++) {
         const char *name = arena_format(&scores->arena, "/slice/%s", scores->slices[i].name);
-        column = (struct score_column){ name, H5_U8, 1, scores->slices[i].in };
+        column = (struct score_column){ name, H5_U8, 1, scores->slices[i].in, false };
         scores->slices[i].in = visit(context, &column);
     }
     for (size_t i = 0; i < scores->subject_count; i++)
@@ -131,10 +148,16 @@ static void *place(void *context, const struct score_column *column)
 enum code scores_init(struct scores *scores, const struct suite *suite,
                       const struct scores_shape *shape, const bool *missing, struct err *err)
 {
-    *scores = (struct scores){
-        .task = shape->task, .n = shape->n, .classes = shape->classes, .width = shape->width
-    };
+    *scores = (struct scores){ .task = shape->task,
+                               .n = shape->n,
+                               .classes = shape->classes,
+                               .width = shape->width,
+                               .bytes = shape->bytes,
+                               .correct = shape->correct,
+                               .clusters = shape->clusters };
     struct arena *arena = &scores->arena;
+    for (size_t g = 0; g < suite->gate_count; g++)
+        if (suite->gates[g].metric->needs & NEEDS_PROBABILITIES) scores->probabilities = true;
     choose_kinds(scores, suite);
     choose_measurements(scores, suite);
     scores->slice_count = suite->slice_count;
@@ -181,6 +204,8 @@ void scores_enter(struct scores *scores, struct subject *subject, int64_t row, c
         subject->prediction[row] = guess.prediction;
         subject->label_probability[row] = (float)guess.label_probability;
         subject->confidence[row] = (float)guess.confidence;
+        for (int64_t c = 0; scores->probabilities && c < scores->classes; c++)
+            subject->probability[row * scores->classes + c] = guess_probability(&guess, output[c]);
     } else {
         size_t bytes = (size_t)scores->width * sizeof(float);
         example.target = scores->target + row * scores->width;

@@ -26,8 +26,11 @@ struct subject {
     int32_t *prediction;      /* [n]; -1: none */
     float *label_probability; /* [n] */
     float *confidence;        /* [n] */
+    float *probability;       /* [n, classes]; NULL unless scores->probabilities */
     /* regression */
     float *predicted; /* [n, width] */
+    /* TASK_TOKENS: sums over each row; bytes, correct: NULL unless the shape says so */
+    double *nll, *tokens, *bytes, *correct; /* [n] */
 };
 
 /* Repeated measurements of one system metric, in the order in which they were taken. */
@@ -46,6 +49,9 @@ struct scores {
     int64_t *id;               /* [n] row numbers in the split, distinct */
     int32_t *label;            /* [n] classification */
     float *target;             /* [n, width] regression */
+    int64_t *cluster;          /* [n] which rows belong together; NULL: none */
+    bool probabilities;        /* a gate's metric needs all of them */
+    bool clusters, bytes, correct;
     struct score_kind *kinds;
     size_t kind_count;
     struct membership *slices; /* the suite's, in its order */
@@ -59,11 +65,13 @@ struct scores {
 struct scores_shape {
     enum task task;
     int64_t n, classes, width;
+    bool clusters;       /* rows belong to clusters */
+    bool bytes, correct; /* TASK_TOKENS: these columns are there */
 };
 
 /* Takes room for all columns that the suite wants: every per-example metric of the task, top_k
- * for each k that a gate names. `missing` [baseline_count] says which baselines there are not
- * yet (NULL: all are there). NO_MEMORY. */
+ * for each k that a gate names, all probabilities where a gate's metric needs them. `missing`
+ * [baseline_count] says which baselines there are not yet (NULL: all are there). NO_MEMORY. */
 enum code scores_init(struct scores *scores, const struct suite *suite,
                       const struct scores_shape *shape, const bool *missing, struct err *err);
 void scores_release(struct scores *scores);

@@ -9,6 +9,7 @@ struct score_column {
     enum h5_type type;
     int64_t width; /* numbers per row */
     void *at;      /* its rows */
+    bool matrix;   /* two dimensions in the file, even when width is 1 */
 };
 
 /* Returns where the column's rows lie from now on (`column->at` to leave them). */

@@ -9,6 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const task_texts[] = { [TASK_CLASSIFICATION] = "classification",
+                                          [TASK_REGRESSION] = "regression",
+                                          [TASK_TOKENS] = "tokens" };
+enum { TASK_TEXTS = sizeof task_texts / sizeof *task_texts };
+
 struct transfer {
     struct h5 *h5;
     struct scores *scores;
@@ -22,10 +27,9 @@ static void *write_column(void *context, const struct score_column *column)
 {
     struct transfer *transfer = context;
     uint64_t dim[2] = { (uint64_t)transfer->scores->n, (uint64_t)column->width };
-    bool wide = transfer->scores->task == TASK_REGRESSION && column->type == H5_F32;
     if (!transfer->code)
-        transfer->code = h5_write(transfer->h5, column->name, column->type, wide ? 2 : 1, dim,
-                                  column->at, transfer->err);
+        transfer->code = h5_write(transfer->h5, column->name, column->type, column->matrix ? 2 : 1,
+                                  dim, column->at, transfer->err);
     return column->at;
 }
 
@@ -56,8 +60,7 @@ static enum code write_header(struct h5 *h5, const struct scores *scores, struct
 {
     double shape[] = { (double)scores->n, (double)scores->classes, (double)scores->width };
     TRY(h5_set_text(h5, "/", "pawl", "scores/1", err));
-    TRY(h5_set_text(h5, "/", "task",
-                    scores->task == TASK_CLASSIFICATION ? "classification" : "regression", err));
+    TRY(h5_set_text(h5, "/", "task", task_texts[scores->task], err));
     return h5_set_reals(h5, "/", "shape", shape, 3, err);
 }
 
@@ -230,6 +233,41 @@ static enum code check_scores(const struct scores *scores, const struct subject 
     return OK;
 }
 
+/* A row without a guess has no probabilities, every other one has them all. */
+static enum code check_probabilities(const struct scores *scores, const struct subject *subject,
+                                     const char *path, struct err *err)
+{
+    for (int64_t i = 0; i < scores->n; i++) {
+        double sum = 0;
+        for (int64_t c = 0; c < scores->classes; c++) {
+            float share = subject->probability[i * scores->classes + c];
+            if (!is_share(share) || isnan(share) != (subject->prediction[i] < 0))
+                return out_of_range(path, "probability", i, (double)share, err);
+            sum += (double)share;
+        }
+        if (!isnan(sum) && fabs(sum - 1) > 1e-3)
+            return err_set(err, DAMAGED, "the probabilities of row %lld of '%s' add up to %.6g",
+                           (long long)i, path, sum);
+    }
+    return OK;
+}
+
+static enum code check_tokens(const struct scores *scores, const struct subject *subject,
+                              const char *path, struct err *err)
+{
+    for (int64_t i = 0; i < scores->n; i++) {
+        double tokens = subject->tokens[i], bytes = subject->bytes ? subject->bytes[i] : 0,
+               correct = subject->correct ? subject->correct[i] : 0;
+        if (!(subject->nll[i] >= 0) && !isnan(subject->nll[i]))
+            return out_of_range(path, "nll", i, subject->nll[i], err);
+        if (!(tokens >= 0 && isfinite(tokens))) return out_of_range(path, "tokens", i, tokens, err);
+        if (!(bytes >= 0 && isfinite(bytes))) return out_of_range(path, "bytes", i, bytes, err);
+        if (!(correct >= 0 && correct <= tokens))
+            return out_of_range(path, "correct", i, correct, err);
+    }
+    return OK;
+}
+
 static enum code check_values(const struct scores *scores, const char *path, struct err *err)
 {
     TRY(check_ids(scores, path, err));
@@ -247,6 +285,8 @@ static enum code check_values(const struct scores *scores, const char *path, str
         const struct subject *subject = &scores->subjects[s];
         if (subject->missing) continue;
         if (subject->prediction) TRY(check_guesses(scores, subject, path, err));
+        if (subject->probability) TRY(check_probabilities(scores, subject, path, err));
+        if (subject->tokens) TRY(check_tokens(scores, subject, path, err));
         TRY(check_scores(scores, subject, path, err));
     }
     return OK;
@@ -270,12 +310,19 @@ static enum code read_header(struct h5 *h5, struct scores_shape *shape, const ch
         if (!(numbers[i] >= 0 && numbers[i] <= 2e9 && numbers[i] == floor(numbers[i])))
             code = err_set(err, DAMAGED, "cannot read '%s': its shape holds %g", path, numbers[i]);
     if (!code) {
-        bool classes = strcmp(task, "classification") == 0;
-        *shape = (struct scores_shape){ .task = classes ? TASK_CLASSIFICATION : TASK_REGRESSION,
+        int found = 0;
+        while (found < TASK_TEXTS && strcmp(task, task_texts[found]) != 0) found++;
+        *shape = (struct scores_shape){ .task = (enum task)found,
                                         .n = (int64_t)numbers[0],
                                         .classes = (int64_t)numbers[1],
-                                        .width = (int64_t)numbers[2] };
-        if (classes ? shape->classes < 1 : shape->width < 1)
+                                        .width = (int64_t)numbers[2],
+                                        .clusters = h5_has(h5, "/cluster"),
+                                        .bytes = h5_has(h5, "/candidate/clean/bytes"),
+                                        .correct = h5_has(h5, "/candidate/clean/correct") };
+        if (found == TASK_TEXTS)
+            code = err_set(err, DAMAGED, "cannot read '%s': its task is '%s'", path, task);
+        else if (found == TASK_CLASSIFICATION ? shape->classes < 1
+                                              : found == TASK_REGRESSION && shape->width < 1)
             code = err_set(err, DAMAGED, "cannot read '%s': it has no outputs", path);
     }
     arena_release(&arena);

@@ -16,6 +16,8 @@ enum rule {
     RULE_NOT_WORSE_BY, /* against a baseline: gain >= -margin */
     RULE_BETTER_BY,    /* gain >= margin */
     RULE_GAIN_AT_MOST, /* gain <= margin: too good to be true */
+    RULE_GAP,          /* |one slice - another| <= margin */
+    RULE_TREND,        /* slope over the last promoted versions, in the good direction, >= bar */
     RULE_COUNT
 };
 

@@ -17,9 +17,13 @@ struct reader {
 const char *rule_text(enum rule rule)
 {
     static const char *const texts[RULE_COUNT] = {
-        [RULE_AT_LEAST] = "at_least",         [RULE_AT_MOST] = "at_most",
-        [RULE_NOT_WORSE_BY] = "not_worse_by", [RULE_BETTER_BY] = "better_by",
+        [RULE_AT_LEAST] = "at_least",
+        [RULE_AT_MOST] = "at_most",
+        [RULE_NOT_WORSE_BY] = "not_worse_by",
+        [RULE_BETTER_BY] = "better_by",
         [RULE_GAIN_AT_MOST] = "gain_at_most",
+        [RULE_GAP] = "gap",
+        [RULE_TREND] = "trend",
     };
     return texts[rule];
 }
@@ -31,7 +35,8 @@ bool rule_is_paired(enum rule rule)
 
 bool rule_wants_more(enum rule rule)
 {
-    return rule == RULE_AT_LEAST || rule == RULE_NOT_WORSE_BY || rule == RULE_BETTER_BY;
+    return rule == RULE_AT_LEAST || rule == RULE_NOT_WORSE_BY || rule == RULE_BETTER_BY ||
+           rule == RULE_TREND;
 }
 
 const char *suite_data_file(struct arena *arena, const struct document *document)

@@ -264,7 +264,9 @@ Test(stats, the_upper_bound_of_ece_holds_at_least_as_often_as_stated)
             confidence[i] = (float)(1 - 0.7 * u * u * u);
             prediction[i] = v >= (double)confidence[i] - 0.03;
         }
-        struct outcomes outcomes = { N, 2, label, prediction, confidence };
+        struct outcomes outcomes = {
+            .n = N, .classes = 2, .label = label, .prediction = prediction, .confidence = confidence
+        };
         struct distributions kept = { 0 };
         struct sample sample = { .metric = ece,
                                  .n = N,
