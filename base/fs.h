@@ -67,6 +67,10 @@ enum code fs_publish_view(const char *path, const void *bytes, size_t len, struc
 enum code fs_create_exclusive(const char *path, const void *bytes, size_t len, bool *won,
                               struct err *err);
 
+/* Creates `path`, readable and writable for its owner alone (0600) from its first byte on. CONFLICT
+ * when it exists. For secrets. */
+enum code fs_create_private(const char *path, const void *bytes, size_t len, struct err *err);
+
 /* A file being written towards publication. Writes are buffered by the caller; the digest of all
  * appended bytes is kept. Either fs_writer_publish or fs_writer_abandon must follow; abandoning a
  * zeroed or finished writer does nothing. */

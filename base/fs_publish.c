@@ -151,6 +151,24 @@ enum code fs_create_exclusive(const char *path, const void *bytes, size_t len, b
     return publish(path, bytes, len, won, err);
 }
 
+enum code fs_create_private(const char *path, const void *bytes, size_t len, struct err *err)
+{
+    char temporary[1100];
+    bool won = false;
+    if (strlen(path) > 1000) return err_set(err, USAGE, "cannot write '%.80s...': long path", path);
+    fs_temporary_name(temporary, sizeof temporary, path);
+    int fd = fs_calls.open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    if (fd < 0) return err_errno(err, IO, errno, "cannot create '%s'", path);
+    enum code code = fs_pwrite(fd, bytes, len, 0, path, err);
+    if (!code) code = fs_sync_fd(fd, path, err);
+    if (fs_calls.close(fd) != 0 && !code)
+        code = err_errno(err, IO, errno, "cannot write '%s'", path);
+    if (!code) code = link_exclusive(temporary, path, &won, err);
+    fs_calls.unlink(temporary);
+    if (!code && !won) code = err_set(err, CONFLICT, "cannot write '%s': it exists already", path);
+    return code ? code : fs_sync_parent(path, err);
+}
+
 enum code fs_publish_view(const char *path, const void *bytes, size_t len, struct err *err)
 {
     char temporary[1100];

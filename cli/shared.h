@@ -23,6 +23,13 @@
         "reason", OPTION_TEXT, "TEXT", "Why; kept in the registry's history."                      \
     }
 
+#define KEY_OPTIONS                                                                                \
+    { "key", OPTION_TEXT, "FILE", "Your secret key, to sign with; else PAWL_KEY." },               \
+    {                                                                                              \
+        "passphrase-file", OPTION_TEXT, "FILE",                                                    \
+            "Its passphrase; else PAWL_PASSPHRASE_FILE, else a terminal is asked."                 \
+    }
+
 /* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; else NULL. */
 const char *registry_dir(const struct invocation *in, const char *experiment);
 
