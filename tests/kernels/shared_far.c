@@ -130,10 +130,25 @@ static enum code report(struct far *far, struct err *err)
     return code;
 }
 
+enum { OPAQUE = 7, OPAQUE_BYTES = 192 };
+
+/* The call as the device inside sees it: canonical tensors. */
+static struct op_call plain(const struct op_call *call)
+{
+    struct op_call made = *call;
+    for (int i = 0; i < OP_INS + OP_OUTS; i++) {
+        struct tensor *tensor = i < OP_INS ? &made.in[i] : &made.out[i - OP_INS];
+        if (!tensor->layout) continue;
+        tensor->layout = 0;
+        if (tensor->data) tensor->data = (char *)tensor->data + OPAQUE_BYTES;
+    }
+    return made;
+}
+
 static enum code far_run(struct device *device, struct op_call *call, struct err *err)
 {
     struct far *far = far_of(device);
-    struct item item = { .call = *call };
+    struct item item = { .call = plain(call) };
     if (far->recording) {
         list_add(far->recording, &item);
         return OK;
@@ -151,21 +166,39 @@ static bool far_supports(const struct device *device, const struct op_call *call
 {
     const struct far *far = far_of(device);
     const struct kernel *kernel = &far->inner.kernels[call->op];
-    return !kernel->supports || kernel->supports(&far->inner, call);
+    struct op_call inside = plain(call);
+    return !kernel->supports || kernel->supports(&far->inner, &inside);
 }
 
+/* Images in (and weights) and out, whatever the op. */
 static enum code far_layout(struct device *device, const struct op_call *call,
                             struct call_layouts *wanted, struct err *err)
 {
-    struct far *far = far_of(device);
-    return far->inner.kernels[call->op].layout(&far->inner, call, wanted, err);
+    (void)device;
+    size_t bytes;
+    for (int i = 0; i < call->ins; i++) {
+        if (call->in[i].shape.rank != 4) continue;
+        TRY(shape_bytes(&bytes, &call->in[i].shape, call->in[i].dtype, err));
+        wanted->in[i] = OPAQUE;
+        wanted->in_bytes[i] = bytes + OPAQUE_BYTES;
+    }
+    if (call->out[0].shape.rank != 4) return OK;
+    TRY(shape_bytes(&bytes, &call->out[0].shape, call->out[0].dtype, err));
+    wanted->out[0] = OPAQUE;
+    wanted->out_bytes[0] = bytes + OPAQUE_BYTES;
+    return OK;
 }
 
 static enum code far_prepare(struct device *device, struct op_call *call, struct err *err)
 {
     struct far *far = far_of(device);
     const struct kernel *kernel = &far->inner.kernels[call->op];
-    return kernel->prepare ? kernel->prepare(&far->inner, call, err) : OK;
+    struct op_call inside = plain(call);
+    enum code code = kernel->prepare ? kernel->prepare(&far->inner, &inside, err) : OK;
+    call->workspace_bytes = inside.workspace_bytes;
+    call->algorithm = inside.algorithm;
+    call->state = inside.state;
+    return code;
 }
 
 static void far_release(struct device *device, struct op_call *call)
@@ -403,12 +436,12 @@ enum code device_open_far(struct device *far, const struct device *inner, int ki
     list_open(&made->waiting);
     for (int op = 0; op < OP_COUNT; op++) {
         if (!inner->kernels[op].run) continue;
-        made->kernels[op] = (struct kernel){ .supports = far_supports,
-                                             .layout = inner->kernels[op].layout ? far_layout
-                                                                                 : NULL,
-                                             .prepare = far_prepare,
-                                             .run = far_run,
-                                             .release = far_release };
+        made->kernels[op] =
+            (struct kernel){ .supports = far_supports,
+                             .layout = kind & FAR_LAYOUTS && !ops[op].view ? far_layout : NULL,
+                             .prepare = far_prepare,
+                             .run = far_run,
+                             .release = far_release };
     }
     *far = *inner;
     far->name = "far";

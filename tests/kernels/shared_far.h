@@ -14,7 +14,8 @@ enum far_kind {
     FAR_QUEUE = 1,
     FAR_LATE = 2,         /* with FAR_QUEUE */
     FAR_NO_RECORDING = 4, /* with FAR_QUEUE: every recording is refused */
-    FAR_FAILS = 8         /* every run fails */
+    FAR_FAILS = 8,        /* every run fails */
+    FAR_LAYOUTS = 16      /* images have a layout of their own: canonical behind some bytes */
 };
 
 struct far_counts {

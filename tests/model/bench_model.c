@@ -40,6 +40,9 @@ static const struct {
                                              2) "," NORM
                                                 "]}},{\"relu\":{}},{\"global_avg_pool\":{}}," DENSE(
                                                     5)) },
+    { "flat", /* views behind a value that others read, and before the loss */
+      MODEL("[6,5,1]", "u8",
+            CONV(4, 1) ",{\"relu\":{}},{\"flatten\":{}}," DENSE(5) ",{\"flatten\":{}}") },
     { "mlp",
       MODEL("[13]", "u8", DENSE(17) ",{\"relu\":{}}," DENSE(11) ",{\"gelu\":{}}," DENSE(5)) },
     { "mixed",

@@ -5,7 +5,7 @@
 #include "model/build.h"
 #include "model/program.h"
 
-/* Ready-made models by name: "cnn", "residual", "mlp", "mixed". */
+/* Ready-made models by name: "cnn", "residual", "mlp", "mixed", "flat". */
 const char *model_text(const char *name);
 
 struct trial {

@@ -21,6 +21,8 @@ static const struct {
     { "recorded, late uploads", FAR_QUEUE | FAR_LATE, false },
     { "recording refused", FAR_QUEUE | FAR_NO_RECORDING, false },
     { "recording switched off", FAR_QUEUE | FAR_LATE, true },
+    { "layouts of its own", FAR_PLAIN | FAR_LAYOUTS, false },
+    { "layouts of its own, recorded", FAR_QUEUE | FAR_LAYOUTS, false },
 };
 
 enum { WAYS = sizeof ways / sizeof *ways };
@@ -41,7 +43,7 @@ static void compare(struct trial *near, struct trial *far, const char *what)
 
 Test(far, programs_give_the_bits_of_the_device_inside)
 {
-    static const char *const models[] = { "cnn", "residual", "mlp", "mixed" };
+    static const char *const models[] = { "cnn", "residual", "mlp", "mixed", "flat" };
     for (size_t m = 0; m < sizeof models / sizeof *models; m++)
         for (int w = 0; w < WAYS; w++) {
             struct trial near, far;
