@@ -36,27 +36,43 @@ static bool place(char path[PATH_MAX], int n)
     return length > 0 && length < PATH_MAX;
 }
 
-static enum code load(void **module, struct err *err)
+/* The first place that has the module. */
+static enum code find(char path[PATH_MAX], struct err *err)
 {
-    char path[PATH_MAX];
-    for (int n = 0; n < PLACES; n++) {
-        if (!place(path, n) || access(path, F_OK) != 0) continue;
-        *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (*module) return OK;
-        const char *reason = dlerror();
-        err_set(err, DEVICE, "cannot load '%s': %s", path, reason ? reason : "no reason given");
-        return err_hint(err, "Install the named library (CUDA 13 with cuBLASLt, cuDNN 9), or put "
-                             "its folder into LD_LIBRARY_PATH.");
-    }
+    for (int n = 0; n < PLACES; n++)
+        if (place(path, n) && access(path, F_OK) == 0) return OK;
     err_set(err, NOT_FOUND, "cannot use device 'cuda': this build has no module '%s'",
             MODULE_CUDA_FILE);
     return err_hint(err, "Build with -DPAWL_CUDA=ON where nvcc is, or say --device cpu.");
 }
 
+static enum code load(void **module, const char *path, struct err *err)
+{
+    *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (*module) return OK;
+    const char *reason = dlerror();
+    err_set(err, DEVICE, "cannot load '%s': %s", path, reason ? reason : "no reason given");
+    return err_hint(err, "Install the named library (CUDA 13 with cuBLASLt, cuDNN 9), or put its "
+                         "folder into LD_LIBRARY_PATH.");
+}
+
+/* The driver's library stays loaded: the module needs it next. Without it the module, which takes
+ * a tenth of a second to load with its libraries, is not touched. */
+static enum code find_driver(struct err *err)
+{
+    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_GLOBAL)) return OK;
+    err_set(err, DEVICE, "cannot use device 'cuda': there is no NVIDIA driver (libcuda.so.1)");
+    return err_hint(err, "Install the driver, or pass the card to the container, or say "
+                         "--device cpu.");
+}
+
 enum code device_open_cuda(struct device *device, int threads, struct err *err)
 {
     void *module = NULL;
-    TRY(load(&module, err));
+    char path[PATH_MAX];
+    TRY(find(path, err));
+    TRY(find_driver(err));
+    TRY(load(&module, path, err));
     module_cuda_open *open;
     /* POSIX promises that a function fits in what dlsym gives; ISO C has no such cast. */
     void *entry = dlsym(module, MODULE_CUDA_ENTRY);

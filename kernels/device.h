@@ -64,6 +64,48 @@ struct kernel {
     void (*release)(struct device *device, struct op_call *call);
 };
 
+/* Host memory that transfers read and write while the host goes on, with as much device memory
+ * where it is for uploads. */
+struct device_slot {
+    void *host, *memory; /* memory NULL: for slot_fetch only */
+    size_t size;
+    void *state; /* the device's own */
+};
+
+/* What a device offers whose runs go on after they return. Runs, moves and fetches are done in the
+ * order of their calls; uploads go beside them. No function here waits for runs but slot_wait. */
+struct device_queue {
+    /* From begin to end, runs and moves are recorded instead of done. capture_end gives the
+     * recording, or fails with the reason why there is none; in both cases recording is over. */
+    enum code (*capture_begin)(struct device *device, struct err *err);
+    enum code (*capture_end)(struct device *device, void **graph, struct err *err);
+    /* Does what was recorded, with the same pointers. Accepts what capture_end gave. */
+    enum code (*graph_launch)(struct device *device, void *graph, struct err *err);
+    void (*graph_free)(struct device *device, void *graph);
+    /* Copies within device memory. */
+    enum code (*move)(struct device *device, void *to, const void *from, size_t size,
+                      struct err *err);
+
+    /* Takes the memory of a slot of `size` bytes; `upload`: device memory too. `what` as in
+     * alloc. slot_close accepts a zeroed slot and waits for its transfer. */
+    enum code (*slot_open)(struct device *device, struct device_slot *slot, size_t size,
+                           bool upload, const char *what, struct err *err);
+    void (*slot_close)(struct device *device, struct device_slot *slot);
+    /* Uploads slot->host once the runs before the last slot_used are over; runs called from here on
+     * find the bytes in slot->memory. */
+    enum code (*slot_send)(struct device *device, struct device_slot *slot, struct err *err);
+    /* The runs so far are the last ones that read slot->memory as it is. */
+    enum code (*slot_used)(struct device *device, struct device_slot *slot, struct err *err);
+    /* Copies slot->size bytes at `from` (device memory), as the runs so far leave them, to
+     * slot->host. */
+    enum code (*slot_fetch)(struct device *device, struct device_slot *slot, const void *from,
+                            struct err *err);
+    /* Whether the slot's last transfer is over, so that the host may use slot->host; with `wait`
+     * it is on return. Reports what failed before it. */
+    enum code (*slot_wait)(struct device *device, struct device_slot *slot, bool wait, bool *over,
+                           struct err *err);
+};
+
 struct device {
     const char *name;      /* "ref", "cpu", "cuda" */
     char description[160]; /* instruction set, libraries and versions: recorded in manifests */
@@ -85,6 +127,9 @@ struct device {
                           struct err *err);
     /* Waits for every run so far and reports what failed; NULL where runs end before returning. */
     enum code (*wait)(struct device *device, struct err *err);
+    const struct device_queue *queue; /* NULL where runs end before returning */
+    uint64_t waits; /* times that the host was held until no run was left: copy_out and wait; a
+                     * step in steady state has none */
     void (*close)(struct device *device);
     void *state;
 };

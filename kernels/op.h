@@ -180,20 +180,24 @@ union op_attr {
 };
 
 /* Scalars that change from step to step live in memory that kernels read through a pointer, so that
- * a captured step needs no new arguments. One per program, on the device. */
+ * a captured step needs no new arguments. One per program, on the device. The host writes the
+ * members before gradient_scale, the ops of a step those from there on. */
 struct step_block {
     uint64_t seed;
     int64_t step;           /* optimizer step, from 0 */
     int64_t micro_step;     /* within the step */
     int64_t optimizer_time; /* updates made; not advanced on a skipped step */
+    int64_t valid_rows;     /* rows of the batch that are real; the rest is padding (weight 0) */
     float rate;             /* learning rate of this step */
     float loss_scale;
     float gradient_scale; /* written by GRAD_NORM: unscale, true / nominal count, clip, in one */
     uint32_t skip;        /* written by GRAD_NORM: 1 when norm or loss is not finite */
     double gradient_norm; /* written by GRAD_NORM: before clipping */
     double loss_sum, weight_sum; /* LOSS_SUM adds; zeroed when micro_step is 0 */
-    int64_t valid_rows; /* rows of the batch that are real; the rest is padding (weight 0) */
 };
+
+/* Bytes of a step block that the host writes. */
+enum { STEP_BLOCK_HOST = offsetof(struct step_block, gradient_scale) };
 
 /* Where a value of a gradient node comes from, relative to the forward node. */
 enum gradient_source { FROM_NONE, FROM_IN, FROM_OUT, FROM_GRAD };

@@ -125,6 +125,13 @@ void graph_redirect(struct graph *graph, int from, int to)
         if (graph->values[v].alias == from) graph->values[v].alias = to;
 }
 
+void graph_read(struct graph *graph, int index, int i, int value)
+{
+    struct op_node *node = &graph->nodes[index];
+    node->in[i] = value;
+    if (ops[node->op].view && i == 0) graph->values[node->out[0]].alias = value;
+}
+
 void graph_remove(struct graph *graph, int index)
 {
     int behind = graph->node_count - index - 1;

@@ -106,6 +106,8 @@ int graph_readers(const struct graph *graph, int value);
 int graph_writer(const struct graph *graph, int value);
 /* Makes every reader of `from` read `to`. */
 void graph_redirect(struct graph *graph, int from, int to);
+/* Makes node `index` read `value` as input `i`; what is a view of that input follows. */
+void graph_read(struct graph *graph, int index, int i, int value);
 /* Removes node `index`, keeping the order of the others. */
 void graph_remove(struct graph *graph, int index);
 /* Inserts a node before position `index`. */

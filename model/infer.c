@@ -1,7 +1,8 @@
 /* Inference in tiles: one program per thread over shared weights.
  *
  * The bits of a row depend on its tile alone: every worker runs the same program, made for one
- * thread, on tiles that begin at multiples of the tile size. */
+ * thread, on tiles that begin at multiples of the tile size. A device with memory of its own has
+ * one worker, which runs on the device that holds the parameters. */
 #include "model/infer.h"
 
 #include "model/build.h"
@@ -12,7 +13,8 @@
 
 struct worker {
     struct arena arena;
-    struct device device;
+    struct device own; /* for one thread; unused where the parameters' device runs all */
+    struct device *device;
     struct graph graph;
     struct program program;
     void *rows; /* room for one padded tile */
@@ -34,11 +36,12 @@ static enum code open_worker(struct infer *infer, struct worker *worker, const j
                              const char *device, struct err *err)
 {
     graph_init(&worker->graph, &worker->arena);
-    TRY(device_open(&worker->device, device, 1, err));
+    worker->device = infer->device.host_memory ? &worker->own : &infer->device;
+    if (infer->device.host_memory) TRY(device_open(&worker->own, device, 1, err));
     struct build_opts build = { .batch = infer->tile };
     TRY(model_build(&worker->graph, model, &build, err));
     TRY(pass_fold(&worker->graph, &infer->params, err));
-    TRY(program_compile(&worker->program, &worker->graph, &worker->device, &infer->params,
+    TRY(program_compile(&worker->program, &worker->graph, worker->device, &infer->params,
                         &(struct program_opts){ 0 }, err));
     size_t room = (size_t)infer->tile * infer->row_bytes;
     TRY(block_alloc(&worker->rows, room, "a tile of rows", err));
@@ -65,11 +68,16 @@ static enum code open_all(struct infer *infer, const struct weights *weights,
                           const struct infer_opts *opts, struct err *err)
 {
     const char *device = opts->device ? opts->device : "cpu";
-    infer->tile = opts->tile ? opts->tile : INFER_TILE_CPU;
-    infer->threads = opts->threads ? opts->threads : device_processors();
+    if (opts->opened)
+        infer->device = *opts->opened;
+    else
+        TRY(device_open(&infer->device, device, 1, err));
+    bool host = infer->device.host_memory;
+    REQUIRE(!host || !opts->opened); /* workers open theirs by name */
+    infer->tile = opts->tile ? opts->tile : host ? INFER_TILE_CPU : INFER_TILE_GPU;
+    infer->threads = !host ? 1 : opts->threads ? opts->threads : device_processors();
     TRY(model_io_read(&infer->io, weights->model, err));
     TRY(shape_bytes(&infer->row_bytes, &infer->io.input, infer->io.input_dtype, err));
-    TRY(device_open(&infer->device, device, 1, err));
     TRY(load_params(infer, weights, err));
     infer->workers = ARENA_ARRAY(&infer->arena, infer->threads, struct worker);
     for (int t = 0; t < infer->threads; t++)
@@ -95,7 +103,7 @@ void infer_close(struct infer *infer)
     for (int t = 0; infer->workers && t < infer->threads; t++) {
         struct worker *worker = &infer->workers[t];
         if (worker->program.device) program_close(&worker->program);
-        device_close(&worker->device);
+        device_close(&worker->own);
         block_free(worker->rows);
         arena_release(&worker->arena);
     }
@@ -122,9 +130,9 @@ static enum code run_tile(struct infer *infer, struct worker *worker, float *out
     }
     program_input(&worker->program, worker->graph.input, from);
     TRY(program_run(&worker->program, err));
-    memcpy(output, program_at(&worker->program, worker->graph.output),
-           (size_t)(rows * infer->io.outputs) * sizeof *output);
-    return OK;
+    return worker->device->copy_out(worker->device, output,
+                                    program_at(&worker->program, worker->graph.output),
+                                    (size_t)(rows * infer->io.outputs) * sizeof *output, err);
 }
 
 enum code infer_run(struct infer *infer, float *output, const void *input, int64_t rows,

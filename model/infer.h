@@ -4,14 +4,15 @@
  * A model is model.json and named weights, from a checkpoint or from a bundle (model.json +
  * model.safetensors). Rows are computed in fixed tiles aligned to the row index (64 on CPUs), the
  * last one padded; one thread computes a tile with primitives made for one thread, so that outputs
- * are the same bits for any batch size and any number of threads. */
+ * are the same bits for any batch size and any number of threads. A device with memory of its own
+ * runs tiles of 256 rows, one after the other. */
 #ifndef PAWL_MODEL_INFER_H
 #define PAWL_MODEL_INFER_H
 
 #include "kernels/device.h"
 #include "model/checkpoint.h"
 
-enum { INFER_TILE_CPU = 64 };
+enum { INFER_TILE_CPU = 64, INFER_TILE_GPU = 256 /* devices with memory of their own */ };
 
 /* Model description and weights, checked. */
 struct weights {
@@ -36,7 +37,9 @@ void weights_release(struct weights *weights);
 struct infer_opts {
     const char *device; /* NULL: "cpu" */
     int threads;        /* 0: all processors */
-    int tile;           /* rows computed at a time; 0: INFER_TILE_CPU (1 for latency at batch 1) */
+    int tile;           /* rows computed at a time; 0: INFER_TILE_* (1 for latency at batch 1) */
+    const struct device *opened; /* this device instead of a named one; closed with the model, also
+                                  * when opening fails. It must have memory of its own */
 };
 
 /* What goes in and comes out of a model, from model.json. */

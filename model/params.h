@@ -45,11 +45,12 @@ void params_lay_out(struct params *params, const struct graph *graph, struct dev
 /* First values: a pure function of (seed, parameter name, element). EMA begins as a copy. */
 enum code params_init(struct params *params, uint64_t seed, struct err *err);
 
-/* The memory of item `index` in an arena. */
+/* The memory of item `index` in an arena: device memory. */
 float *params_at(const struct params *params, enum params_arena arena, int index);
 
-/* The tensors of an arena by name (host pointers into it on a CPU device; copied into `scratch`
- * memory otherwise, which must hold the arena). Trained or states, as the arena says. */
+/* The tensors of an arena by name, pointing into it: device memory, so a table over a copy of the
+ * arenas is what a device with memory of its own needs here (trainer/save.c). Trained or states, as
+ * the arena says. */
 size_t params_tensors(const struct params *params, enum params_arena arena, struct arena *names,
                       struct named_tensor **tensors);
 

@@ -1,6 +1,7 @@
 /* Layout: each node gets its inputs in the layout that its device wants; reorders bridge the rest.
  *
- * A value is reordered once per layout and program run, however many nodes want it so. */
+ * A value is reordered once per layout and program run, however many nodes want it so. A view reads
+ * what its node reads, in the canonical layout. */
 #include "model/passes.h"
 
 #include <stdio.h>
@@ -33,16 +34,15 @@ static int in_layout(struct graph *graph, int value, uint32_t layout, uint64_t b
     return made;
 }
 
-/* An output that must stay canonical (params, what the caller reads) is reordered behind the
- * node. */
+/* An output that lives in params or that the caller reads stays canonical. */
 static void out_layout(struct graph *graph, int n, int i, uint32_t layout, uint64_t bytes)
 {
     int value = graph->nodes[n].out[i];
     struct value *of = &graph->values[value];
-    if (of->role == ROLE_ACTIVATION || of->role == ROLE_GRADIENT) {
-        of->layout = layout;
-        of->bytes = bytes;
-    }
+    bool read = value == graph->output || value == graph->loss || value == graph->weight;
+    if (read || (of->role != ROLE_ACTIVATION && of->role != ROLE_GRADIENT)) return;
+    of->layout = layout;
+    of->bytes = bytes;
 }
 
 enum code pass_layout(struct graph *graph, struct device *device, struct err *err)
@@ -57,7 +57,7 @@ enum code pass_layout(struct graph *graph, struct device *device, struct err *er
             int value = graph->nodes[n].in[i];
             if (value == NO_VALUE || graph->nodes[n].op == OP_REORDER) continue;
             int there = in_layout(graph, value, wanted.in[i], wanted.in_bytes[i], &n);
-            graph->nodes[n].in[i] = there;
+            graph_read(graph, n, i, there);
         }
         for (int i = 0; i < graph->nodes[n].outs; i++)
             if (wanted.out[i] && graph->nodes[n].out[i] != NO_VALUE)

@@ -69,7 +69,7 @@ static void narrow_inputs(struct precision *p, int *n)
         bool weight = role == ROLE_PARAMETER && i == 1 && reads_weight(graph->nodes[*n].op);
         if ((computed && !p->wide[value]) || weight) {
             int narrow = in_dtype(p, value, p->dtype, n);
-            graph->nodes[*n].in[i] = narrow;
+            graph_read(graph, *n, i, narrow);
         }
     }
 }

@@ -1,7 +1,8 @@
 /* Presets: known architectures written out as layers, so that a stored model never needs this file.
  *
- * resnet18: He, Zhang, Ren, Sun, "Deep residual learning" (2016), table 1; with `stem: small` the
- * 3x3 first convolution without pooling that is customary for 32-pixel images. */
+ * resnet18, resnet50: He, Zhang, Ren, Sun, "Deep residual learning" (2016), table 1; with `stem:
+ * small` the 3x3 first convolution without pooling that is customary for 32-pixel images. resnet50
+ * strides in its 3x3 convolutions ("v1.5": Goyal et al. 2017), as today's figures for it do. */
 #include "model/layer.h"
 
 #include <string.h>
@@ -84,7 +85,29 @@ static void add_basic_block(json_t *layers, int64_t filters, int64_t stride, boo
     add(layers, "relu", NULL);
 }
 
-static json_t *resnet18(const struct node *options, int64_t outputs)
+/* 1x1, 3x3 and 1x1 convolutions around a shortcut; the last one has four times the filters. */
+static void add_bottleneck(json_t *layers, int64_t filters, int64_t stride, bool changes)
+{
+    json_t *branch = json_array(), *shortcut = json_array();
+    add_conv(branch, filters, 1, 1);
+    add_norm(branch);
+    add(branch, "relu", NULL);
+    add_conv(branch, filters, 3, stride);
+    add_norm(branch);
+    add(branch, "relu", NULL);
+    add_conv(branch, 4 * filters, 1, 1);
+    add_norm(branch);
+    if (changes) {
+        add_conv(shortcut, 4 * filters, 1, stride);
+        add_norm(shortcut);
+    }
+    add(layers, "residual", json_pack("{s:o,s:o}", "layers", branch, "shortcut", shortcut));
+    add(layers, "relu", NULL);
+}
+
+/* Stem, four stages with these numbers of blocks, mean and classifier. */
+static json_t *residual_network(const struct node *options, int64_t outputs, const int blocks[4],
+                                bool bottleneck)
 {
     json_t *layers = json_array();
     bool small = strcmp(node_text(options, "stem"), "small") == 0;
@@ -92,14 +115,27 @@ static json_t *resnet18(const struct node *options, int64_t outputs)
     add_norm(layers);
     add(layers, "relu", NULL);
     if (!small) add_pool(layers, 3, 2, 1);
-    for (int stage = 0; stage < 4; stage++) {
-        int64_t filters = (int64_t)64 << stage, stride = stage ? 2 : 1;
-        add_basic_block(layers, filters, stride, stage > 0);
-        add_basic_block(layers, filters, 1, false);
-    }
+    for (int stage = 0; stage < 4; stage++)
+        for (int block = 0; block < blocks[stage]; block++) {
+            int64_t filters = (int64_t)64 << stage, stride = stage && block == 0 ? 2 : 1;
+            if (bottleneck)
+                add_bottleneck(layers, filters, stride, block == 0);
+            else
+                add_basic_block(layers, filters, stride, stage && block == 0);
+        }
     add(layers, "global_avg_pool", NULL);
     add_dense(layers, outputs);
     return layers;
+}
+
+static json_t *resnet18(const struct node *options, int64_t outputs)
+{
+    return residual_network(options, outputs, (const int[]){ 2, 2, 2, 2 }, false);
+}
+
+static json_t *resnet50(const struct node *options, int64_t outputs)
+{
+    return residual_network(options, outputs, (const int[]){ 3, 4, 6, 3 }, true);
 }
 
 static const struct field mlp_fields[] = {
@@ -136,16 +172,14 @@ static const struct field cnn_fields[] = {
 
 static const char *const stem_words[] = { "small", "large", NULL };
 
-static const struct field resnet_fields[] = {
-    { .key = "stem",
-      .type = FIELD_WORD,
-      .words = stem_words,
-      .fallback = "small",
-      .since = "0.1",
-      .help = "'small' for images of about 32 pixels, 'large' for 224.",
-      .example = "large" },
-    { 0 },
-};
+#define STEM(word)                                                                                 \
+    {                                                                                              \
+        .key = "stem", .type = FIELD_WORD, .words = stem_words, .fallback = word, .since = "0.1",  \
+        .help = "'small' for images of about 32 pixels, 'large' for 224.", .example = "large"      \
+    }
+
+static const struct field resnet18_fields[] = { STEM("small"), { 0 } };
+static const struct field resnet50_fields[] = { STEM("large"), { 0 } };
 
 struct preset {
     json_t *(*write)(const struct node *options, int64_t outputs);
@@ -165,8 +199,12 @@ const struct choice preset_choices[] = {
       .detail = PRESET(cnn_small) },
     { .name = "resnet18",
       .help = "ResNet-18 (He et al. 2016).",
-      .fields = resnet_fields,
+      .fields = resnet18_fields,
       .detail = PRESET(resnet18) },
+    { .name = "resnet50",
+      .help = "ResNet-50 v1.5 (He et al. 2016, strides in the 3x3 convolutions).",
+      .fields = resnet50_fields,
+      .detail = PRESET(resnet50) },
     { 0 },
 };
 

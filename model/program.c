@@ -1,7 +1,8 @@
 /* Compiling a graph for a device, and running it. */
-#include "model/program.h"
+#include "model/program_stage.h"
 
 #include "base/clock.h"
+#include "base/str.h"
 
 #include <string.h>
 
@@ -26,7 +27,8 @@ static void bind(struct program *program, struct params *params, bool average)
             at[v] = params->memory[value->parameter];
             break;
         case ROLE_CONSTANT:
-            at[v] = (void *)(uintptr_t)value->constant;
+            at[v] = program->staging ? staging_constant(program->staging, v)
+                                     : (void *)(uintptr_t)value->constant;
             break;
         default:
             if (program->plan.offset[v] != UINT64_MAX)
@@ -66,29 +68,71 @@ static enum code prepare(struct program *program, struct err *err)
     return OK;
 }
 
-static enum code take_memory(struct program *program, struct err *err)
+enum { LARGEST = 3 };
+
+/* Says which values of the plan take the most, behind what the device said. */
+static enum code name_largest(const struct program *program, struct err *err)
+{
+    const struct graph *graph = program->graph;
+    int largest[LARGEST], count = 0;
+    for (int v = 0; v < graph->value_count; v++) {
+        if (program->plan.offset[v] == UINT64_MAX) continue;
+        int at = count;
+        while (at > 0 &&
+               value_bytes(&graph->values[v]) > value_bytes(&graph->values[largest[at - 1]]))
+            at--;
+        if (at >= LARGEST) continue;
+        if (count < LARGEST) count++;
+        for (int i = count - 1; i > at; i--) largest[i] = largest[i - 1];
+        largest[at] = v;
+    }
+    struct str text = { 0 };
+    for (int i = 0; i < count; i++) {
+        const struct value *value = &graph->values[largest[i]];
+        char shape[SHAPE_TEXT];
+        str_addf(&text, "%s%.40s %s %s (%.1f MiB)", i ? ", " : "", value->name,
+                 dtype_name(value->dtype), shape_text(&value->shape, shape),
+                 (double)value_bytes(value) / (1 << 20));
+    }
+    err_hint(err, "The largest values: %s. Lower the batch or micro_batch, or the precision.",
+             str_text(&text));
+    str_release(&text);
+    return err->code;
+}
+
+static enum code take_block(struct program *program, const struct program *of, struct err *err)
+{
+    void *block;
+    program->shares_block = of != NULL;
+    if (of) {
+        program->block = of->block;
+        return OK;
+    }
+    TRY(program->device->alloc(program->device, &block, sizeof *program->block, "a step block",
+                               err));
+    program->block = block;
+    return OK;
+}
+
+static enum code take_memory(struct program *program, const struct program_opts *opts,
+                             struct err *err)
 {
     struct device *device = program->device;
-    void *block;
-    TRY(device->alloc(device, &block, sizeof *program->block, "a step block", err));
-    program->block = block;
+    enum code code = OK;
     if (program->plan.bytes)
-        TRY(device->alloc(device, &program->memory, program->plan.bytes, "activations", err));
-    if (program->plan.workspace)
-        TRY(device->alloc(device, &program->workspace, program->plan.workspace, "a workspace",
-                          err));
-    return OK;
+        code = device->alloc(device, &program->memory, program->plan.bytes, "activations", err);
+    if (!code && program->plan.workspace)
+        code = device->alloc(device, &program->workspace, program->plan.workspace, "a workspace",
+                             err);
+    if (code) return code == NO_MEMORY && err ? name_largest(program, err) : code;
+    TRY(take_block(program, opts->block_of, err));
+    return device->host_memory ? OK : staging_open(program, !opts->no_capture, err);
 }
 
 enum code program_compile(struct program *program, struct graph *graph, struct device *device,
                           struct params *params, const struct program_opts *opts, struct err *err)
 {
     memset(program, 0, sizeof *program);
-    if (!device->host_memory) {
-        err_set(err, USAGE, "cannot run whole programs on device '%s': its ops stand alone so far",
-                device->name);
-        return err_hint(err, "Say --device cpu; `./dev gpu` holds each op to the reference.");
-    }
     program->graph = graph;
     program->device = device;
     enum code code;
@@ -99,7 +143,7 @@ enum code program_compile(struct program *program, struct graph *graph, struct d
     if ((code = prepare(program, err))) goto out;
     pass_memory(graph, program->calls, opts->no_reuse, &program->arena, &program->plan);
     if (opts->plan_only) goto out;
-    if ((code = take_memory(program, err))) goto out;
+    if ((code = take_memory(program, opts, err))) goto out;
     bind(program, params, opts->average);
 out:
     if (code) program_close(program);
@@ -110,9 +154,10 @@ void program_close(struct program *program)
 {
     struct device *device = program->device;
     for (int n = 0; n < program->count; n++) call_release(device, &program->calls[n]);
+    staging_close(program);
     if (program->memory) device->free(device, program->memory);
     if (program->workspace) device->free(device, program->workspace);
-    if (program->block) device->free(device, program->block);
+    if (program->block && !program->shares_block) device->free(device, program->block);
     arena_release(&program->arena);
     memset(program, 0, sizeof *program);
 }
@@ -120,6 +165,10 @@ void program_close(struct program *program)
 void program_input(struct program *program, int value, const void *memory)
 {
     const struct graph *graph = program->graph;
+    if (program->staging) {
+        staging_input(program->staging, value, memory);
+        return;
+    }
     for (int n = 0; n < program->count; n++)
         for (int i = 0; i < graph->nodes[n].ins; i++) {
             int in = graph->nodes[n].in[i];
@@ -136,19 +185,28 @@ const void *program_at(const struct program *program, int value)
     return (const char *)program->memory + program->plan.offset[root];
 }
 
-enum code program_run(struct program *program, struct err *err)
+enum code program_launch(struct program *program, struct err *err)
 {
     for (int n = 0; n < program->count; n++)
         TRY(call_run(program->device, &program->calls[n], err));
     return OK;
 }
 
+enum code program_run(struct program *program, struct err *err)
+{
+    return program->staging ? staging_run(program, err) : program_launch(program, err);
+}
+
 enum code program_profile(struct program *program, int repeats, double *seconds, struct err *err)
 {
+    struct device *device = program->device;
+    if (program->staging) TRY(staging_bind(program, err));
     for (int r = 0; r < repeats; r++) {
         for (int n = 0; n < program->count; n++) {
+            if (device->wait) TRY(device->wait(device, err));
             double begin = clock_monotonic();
-            TRY(call_run(program->device, &program->calls[n], err));
+            TRY(call_run(device, &program->calls[n], err));
+            if (device->wait) TRY(device->wait(device, err));
             seconds[n] += clock_monotonic() - begin;
         }
     }

@@ -279,11 +279,31 @@ static enum code join(struct trainer *t, struct err *err)
     return code;
 }
 
+/* `auto` takes the card where it opens, and says why it did not; a named device is never
+ * replaced. */
+static enum code choose_device(struct trainer *t, struct err *err)
+{
+    const char *name = t->opts->device;
+    int threads = t->experiment->threads;
+    struct err why;
+    if (t->opts->opened) {
+        t->device = *t->opts->opened;
+        return OK;
+    }
+    if (name && strcmp(name, "auto") != 0) return device_open(&t->device, name, threads, err);
+    enum code code = device_open(&t->device, "cuda", threads, &why);
+    if (!code) {
+        log_note("device cuda: %s", t->device.description);
+        return OK;
+    }
+    TRY(device_open(&t->device, "cpu", threads, err));
+    log_note("device cpu: %s", why.message);
+    return OK;
+}
+
 enum code trainer_compile(struct trainer *t, struct err *err)
 {
-    const char *device = t->opts->device;
-    if (!device || strcmp(device, "auto") == 0) device = "cpu";
-    TRY(device_open(&t->device, device, t->experiment->threads, err));
+    TRY(choose_device(t, err));
     TRY(choose_precision(t, err));
     TRY(open_data(t, err));
     return open_programs(t, err);

@@ -12,8 +12,9 @@
 #include "trainer/run.h"
 
 struct train_opts {
-    const char *run;    /* directory; NULL: runs/NAME */
-    const char *device; /* "cpu", "ref"; NULL or "auto": the best there is */
+    const char *run;             /* directory; NULL: runs/NAME */
+    const char *device;          /* "cuda", "cpu", "ref"; NULL or "auto": the best there is */
+    const struct device *opened; /* this device instead of a named one; closed by train */
     const struct weights
         *warm;         /* whose weights to begin with where name and shape agree, or NULL */
     const char *build; /* version and commit of this binary, for the manifest */

@@ -1,8 +1,9 @@
 // The CUDA device: opening it or saying why not, its memory, copies through pinned staging.
 //
-// One stream carries everything in order, so a run is a launch and nothing waits but copy_out and
-// wait. Copies go through two pinned halves: the host fills one while the card reads the other.
-// What a kernel did wrong shows at the next wait.
+// One stream carries everything in order but the slots' uploads (queue.cu), so a run is a launch
+// and nothing waits but copy_out and wait, which are counted. Copies go through two pinned halves:
+// the host fills one while the card reads the other. What a kernel did wrong shows at the next
+// wait.
 #include "kernels/cuda/library.cuh"
 
 extern "C" {
@@ -79,6 +80,7 @@ static enum code copy_out(struct device *device, void *to, const void *from, siz
     static const char doing[] = "copy from the card";
     struct cuda_device *own = cuda_device_of(device);
     size_t parts = (size + staging_half - 1) / staging_half;
+    device->waits++;
     // Part n is on its way while part n - 1 is taken out of the other half.
     for (size_t n = 0; n <= parts; n++) {
         if (n < parts) {
@@ -101,6 +103,7 @@ static enum code copy_out(struct device *device, void *to, const void *from, siz
 
 static enum code device_wait(struct device *device, struct err *err)
 {
+    device->waits++;
     return cuda_check(cudaStreamSynchronize(cuda_stream(device)), "finish the runs", err);
 }
 
@@ -114,6 +117,7 @@ static void cuda_close(struct device *device)
     for (int i = 0; i < 2; i++)
         if (own->done[i]) (void)cudaEventDestroy(own->done[i]);
     if (own->staging) (void)cudaFreeHost(own->staging);
+    if (own->shared.uploads) (void)cudaStreamDestroy(own->shared.uploads);
     if (own->shared.stream) (void)cudaStreamDestroy(own->shared.stream);
     free(own);
     memset(device, 0, sizeof *device);
@@ -189,6 +193,8 @@ static enum code open_card(struct cuda_device *own, struct cudaDeviceProp *card,
     own->shared.shared_limit = card->sharedMemPerBlockOptin;
     TRY(cuda_check(cudaStreamCreateWithFlags(&own->shared.stream, cudaStreamNonBlocking),
                    "create a stream", err));
+    TRY(cuda_check(cudaStreamCreateWithFlags(&own->shared.uploads, cudaStreamNonBlocking),
+                   "create a stream", err));
     void *staging;
     TRY(cuda_check(cudaHostAlloc(&staging, 2 * staging_half, cudaHostAllocDefault),
                    "pin host memory", err));
@@ -235,6 +241,7 @@ static enum code open_device(struct device *device, int threads, struct err *err
     device->copy_in = copy_in;
     device->copy_out = copy_out;
     device->wait = device_wait;
+    device->queue = &cuda_queue;
     describe(device, &card);
     return OK;
 }

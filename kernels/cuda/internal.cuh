@@ -12,11 +12,12 @@ extern "C" {
 #include <cuda_runtime.h>
 
 struct cuda_state {
-    cudaStream_t stream; // everything of a device runs on it, in order
+    cudaStream_t stream;  // everything of a device runs on it, in order
+    cudaStream_t uploads; // but the slots' uploads
     int index, processors;
     size_t l2_bytes, shared_limit;
-    void *blas_lt;  // cublasLtHandle_t
-    void *dnn;      // cudnnHandle_t
+    void *blas_lt; // cublasLtHandle_t
+    void *dnn;     // cudnnHandle_t
 };
 
 static inline const struct cuda_state *cuda_state_of(const struct device *device)

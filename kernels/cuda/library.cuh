@@ -26,6 +26,9 @@ enum { CALL_TEXT = 240 };
 // "linear on bf16 [64, 784], bf16 [10, 784]".
 const char *call_text(const struct op_call *call, char text[CALL_TEXT]);
 
+// Recordings and slots. queue.cu
+extern const struct device_queue cuda_queue;
+
 // A dtype in the words of each library; only F32, BF16 and F16 are asked for.
 cudaDataType_t blas_dtype(enum dtype dtype);
 cudnnDataType_t dnn_dtype(enum dtype dtype);

@@ -2,6 +2,7 @@
 #include "bench_model.h"
 
 #include "base/rng.h"
+#include "tests/kernels/shared_far.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -39,6 +40,9 @@ static const struct {
                                              2) "," NORM
                                                 "]}},{\"relu\":{}},{\"global_avg_pool\":{}}," DENSE(
                                                     5)) },
+    { "flat", /* views behind a value that others read, and before the loss */
+      MODEL("[6,5,1]", "u8",
+            CONV(4, 1) ",{\"relu\":{}},{\"flatten\":{}}," DENSE(5) ",{\"flatten\":{}}") },
     { "mlp",
       MODEL("[13]", "u8", DENSE(17) ",{\"relu\":{}}," DENSE(11) ",{\"gelu\":{}}," DENSE(5)) },
     { "mixed",
@@ -66,12 +70,27 @@ static void make_rows(struct trial *trial)
     MUST(block_alloc(&trial->input, bytes, "rows", &err));
     trial->label = ARENA_ARRAY(&trial->arena, trial->batch, int32_t);
     trial->ordinal = ARENA_ARRAY(&trial->arena, trial->batch, int64_t);
+    trial_rows(trial, 0);
+}
+
+void trial_rows(struct trial *trial, uint64_t number)
+{
+    size_t bytes = (size_t)trial->batch * (size_t)shape_count(&trial->io.input);
     for (size_t i = 0; i < bytes; i++)
-        ((uint8_t *)trial->input)[i] = (uint8_t)philox4x32(11, i, 0).word[0];
+        ((uint8_t *)trial->input)[i] = (uint8_t)philox4x32(11, i, number).word[0];
     for (int64_t i = 0; i < trial->batch; i++) {
-        trial->label[i] = (int32_t)(philox4x32(12, (uint64_t)i, 0).word[0] % 5);
-        trial->ordinal[i] = i;
+        trial->label[i] = (int32_t)(philox4x32(12, (uint64_t)i, number).word[0] % 5);
+        trial->ordinal[i] = i + (int64_t)number * trial->batch;
     }
+}
+
+static void open_device(struct trial *trial, const struct trial_opts *opts)
+{
+    struct err err = { 0 };
+    struct device inner;
+    MUST(device_open(&inner, opts->device, 2, &err));
+    trial->device = inner;
+    if (opts->far) MUST(device_open_far(&trial->device, &inner, opts->kind, &err));
 }
 
 void trial_open(struct trial *trial, const char *model, const struct trial_opts *opts)
@@ -82,7 +101,7 @@ void trial_open(struct trial *trial, const char *model, const struct trial_opts 
     trial->batch = opts->batch;
     MUST(json_parse(&trial->model, text, strlen(text), model, &err));
     MUST(model_io_read(&trial->io, trial->model, &err));
-    MUST(device_open(&trial->device, opts->device, 2, &err));
+    open_device(trial, opts);
     graph_init(&trial->graph, &trial->arena);
     struct build_opts build = { .batch = opts->batch, .training = !opts->inference, .loss = true };
     MUST(model_build(&trial->graph, trial->model, &build, &err));
@@ -91,16 +110,20 @@ void trial_open(struct trial *trial, const char *model, const struct trial_opts 
     if (!opts->inference) MUST(pass_backward(&trial->graph, opts->accumulate, NULL, &err));
     struct program_opts how = { .dtype = opts->dtype,
                                 .no_fuse = opts->no_fuse,
-                                .no_reuse = opts->no_reuse };
+                                .no_reuse = opts->no_reuse,
+                                .no_capture = opts->no_capture,
+                                .block_of = opts->block_of };
     MUST(program_compile(&trial->program, &trial->graph, &trial->device, &trial->params, &how,
                          &err));
     make_rows(trial);
     program_input(&trial->program, trial->graph.input, trial->input);
     program_input(&trial->program, trial->graph.target, trial->label);
     program_input(&trial->program, trial->graph.ordinal, trial->ordinal);
-    *trial->program.block = (struct step_block){
+    trial->block = (struct step_block){
         .seed = 3, .loss_scale = 1, .rate = 0.1f, .gradient_scale = 1, .valid_rows = opts->batch
     };
+    MUST(trial->device.copy_in(&trial->device, trial->program.block, &trial->block,
+                               sizeof trial->block, &err));
 }
 
 void trial_close(struct trial *trial)
@@ -117,8 +140,21 @@ double trial_loss(struct trial *trial)
 {
     struct err err = { 0 };
     MUST(program_run(&trial->program, &err));
-    const float *loss = program_at(&trial->program, trial->graph.loss);
+    float *loss = ARENA_ARRAY(&trial->arena, trial->batch, float);
+    MUST(trial->device.copy_out(&trial->device, loss,
+                                program_at(&trial->program, trial->graph.loss),
+                                (size_t)trial->batch * sizeof *loss, &err));
     double sum = 0;
     for (int64_t i = 0; i < trial->batch; i++) sum += (double)loss[i];
     return sum / (double)trial->batch;
+}
+
+const float *trial_numbers(struct trial *trial, enum params_arena arena)
+{
+    struct err err = { 0 };
+    int64_t size = params_size(&trial->params, arena);
+    float *numbers = ARENA_ARRAY(&trial->arena, size, float);
+    MUST(trial->device.copy_out(&trial->device, numbers, trial->params.memory[arena],
+                                (size_t)size * sizeof *numbers, &err));
+    return numbers;
 }

@@ -5,7 +5,7 @@
 #include "model/build.h"
 #include "model/program.h"
 
-/* Ready-made models by name: "cnn", "residual", "mlp", "mixed". */
+/* Ready-made models by name: "cnn", "residual", "mlp", "mixed", "flat". */
 const char *model_text(const char *name);
 
 struct trial {
@@ -16,6 +16,7 @@ struct trial {
     struct graph graph;
     struct params params;
     struct program program;
+    struct step_block block; /* what the device's block begins with */
     void *input;
     int32_t *label;
     int64_t *ordinal;
@@ -24,6 +25,10 @@ struct trial {
 
 struct trial_opts {
     const char *device; /* "ref" or "cpu" */
+    bool far;           /* wrapped in a device with memory of its own */
+    int kind;           /* bits of far_kind */
+    bool no_capture;
+    const struct program *block_of;
     int64_t batch;
     bool no_fuse, no_reuse, accumulate, inference;
     enum dtype dtype;
@@ -33,7 +38,13 @@ struct trial_opts {
 void trial_open(struct trial *trial, const char *model, const struct trial_opts *opts);
 void trial_close(struct trial *trial);
 
+/* Other rows, labels and ordinals, by number; in the memory that the program was told of. */
+void trial_rows(struct trial *trial, uint64_t number);
+
 /* Runs once and returns the mean loss. */
 double trial_loss(struct trial *trial);
+
+/* An arena of parameters on the host (arena). */
+const float *trial_numbers(struct trial *trial, enum params_arena arena);
 
 #endif

@@ -102,7 +102,7 @@ Test(params, initialisers_have_the_deviation_that_they_promise)
 /* bf16 keeps 8 bits: losses agree to about 1 % and gradients point the same way. */
 Test(params, bf16_training_graphs_are_near_those_in_f32)
 {
-    static const char *const names[] = { "cnn", "residual", "mlp" };
+    static const char *const names[] = { "cnn", "residual", "mlp", "flat" };
     for (size_t n = 0; n < sizeof names / sizeof *names; n++) {
         struct trial wide, narrow;
         trial_open(&wide, names[n], &(struct trial_opts){ .device = "cpu", .batch = 16 });

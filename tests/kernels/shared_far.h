@@ -1,0 +1,35 @@
+/* A device like `ref` or `cpu` whose memory the host cannot touch: pages are open only while an op
+ * runs or a copy is made, so that a stray access ends the test with a signal.
+ *
+ * With FAR_QUEUE it behaves like a card: runs are put off until somebody must wait for them, what
+ * fails is reported then, uploads go beside the runs as early as they may (FAR_LATE: as late), and
+ * recordings are replayed with the arguments they were made with. */
+#ifndef PAWL_TESTS_KERNELS_SHARED_FAR_H
+#define PAWL_TESTS_KERNELS_SHARED_FAR_H
+
+#include "kernels/device.h"
+
+enum far_kind {
+    FAR_PLAIN = 0,
+    FAR_QUEUE = 1,
+    FAR_LATE = 2,         /* with FAR_QUEUE */
+    FAR_NO_RECORDING = 4, /* with FAR_QUEUE: every recording is refused */
+    FAR_FAILS = 8,        /* every run fails */
+    FAR_LAYOUTS = 16      /* images have a layout of their own: canonical behind some bytes */
+};
+
+struct far_counts {
+    uint64_t runs;       /* ops launched one by one */
+    uint64_t launches;   /* of recordings */
+    uint64_t recordings; /* made */
+    uint64_t uploads;
+};
+
+/* Wraps `inner`, which the new device closes. `kind`: bits of far_kind. */
+enum code device_open_far(struct device *far, const struct device *inner, int kind,
+                          struct err *err);
+
+/* What was done so far. */
+struct far_counts far_counts(const struct device *far);
+
+#endif

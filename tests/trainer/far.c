@@ -1,0 +1,140 @@
+/* Whole runs on a device with memory of its own: the same checkpoints, metrics and predictions, bit
+ * for bit, as on the device inside; also resumed, with averages and in micro-batches. */
+#include "small.h"
+#include "tests/kernels/shared_far.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LAYERS                                                                                     \
+    "[{conv: {filters: 4}}, batch_norm, relu, {max_pool: 2}, {dropout: 0.2}, flatten, {dense: 3}]"
+
+static const struct {
+    const char *name, *train;
+} runs[] = {
+    { "whole steps, averages",
+      "  epochs: 2\n  batch: 16\n  optimizer: {adamw: {lr: 0.02}}\n  ema: {decay: 0.9}\n"
+      "  clip: {norm: 1}\n  checkpoint: {every: 3st}" },
+    { "micro-batches", "  epochs: 2\n  batch: 32\n  micro_batch: 8\n"
+                       "  optimizer: {sgd: {lr: 0.1, momentum: 0.9}}\n  checkpoint: {every: 2st}" },
+};
+
+static void open_far(struct device *far, const char *name, int kind)
+{
+    struct err err = { 0 };
+    struct device inner;
+    MUST(device_open(&inner, name, 1, &err));
+    MUST(device_open_far(far, &inner, kind, &err));
+}
+
+/* Trains to the end, stopped once on the way where `stop` says so; the model digest. */
+static struct digest train_on(struct small *small, const struct experiment *experiment,
+                              const char *device, int kind, int64_t stop)
+{
+    struct err err = { 0 };
+    struct train_result result = { 0 };
+    MUST(fs_remove_tree(small_path(small, "run"), &err));
+    for (int start = stop ? 0 : 1; start < 2; start++) {
+        struct device far;
+        struct train_opts opts = { .device = device, .stop_after = start ? 0 : stop };
+        if (kind >= 0) {
+            open_far(&far, device, kind);
+            opts.opened = &far;
+        }
+        enum code code = small_train(small, experiment, &opts, &result);
+        cr_assert_eq(code, start ? OK : STOPPED);
+    }
+    return result.digest;
+}
+
+Test(far, whole_runs_give_the_checkpoints_of_the_device_inside, .timeout = 120)
+{
+    struct small small;
+    struct experiment experiment;
+    small_open(&small);
+    for (size_t r = 0; r < sizeof runs / sizeof *runs; r++) {
+        static const char *const devices[] = { "ref", "cpu" };
+        static const struct {
+            int kind;
+            int64_t stop;
+        } ways[] = { { FAR_PLAIN, 0 },
+                     { FAR_QUEUE, 3 },
+                     { FAR_QUEUE | FAR_LATE, 0 },
+                     { FAR_QUEUE | FAR_NO_RECORDING, 2 } };
+        small_experiment(&small, &experiment, LAYERS, runs[r].train);
+        for (int d = 0; d < 2; d++) {
+            struct digest near = train_on(&small, &experiment, devices[d], -1, 0);
+            for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
+                struct digest far = train_on(&small, &experiment, devices[d], ways[w].kind,
+                                             ways[w].stop);
+                cr_expect(digest_equal(&near, &far), "%s on %s, kind %d, stopped after %d",
+                          runs[r].name, devices[d], ways[w].kind, (int)ways[w].stop);
+            }
+        }
+    }
+    small_close(&small);
+}
+
+/* The trained model over rows that do not fill the last tile. */
+Test(far, predictions_are_those_of_the_device_inside)
+{
+    enum { ROWS = 41, OUTPUTS = 3, TILE = 16 };
+    struct small small;
+    struct err err = { 0 };
+    struct experiment experiment;
+    struct train_result result = { 0 };
+    struct weights weights;
+    unsigned char rows[ROWS * 36];
+    float near[ROWS * OUTPUTS], far[ROWS * OUTPUTS];
+    struct device device;
+    struct infer *infer;
+    small_open(&small);
+    small_experiment(&small, &experiment, LAYERS,
+                     "  epochs: 1\n  batch: 16\n  optimizer: {sgd: {lr: 0.1}}");
+    cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ 0 }, &result), OK);
+    MUST(weights_load(&weights, result.checkpoint, false, &err));
+    for (size_t i = 0; i < sizeof rows; i++) rows[i] = (unsigned char)(i * 37 % 251);
+    MUST(infer_open(&infer, &weights, &(struct infer_opts){ .tile = TILE, .threads = 1 }, &err));
+    MUST(infer_run(infer, near, rows, ROWS, &err));
+    infer_close(infer);
+    for (int kind = FAR_PLAIN; kind <= (FAR_QUEUE | FAR_LATE); kind++) {
+        if (kind == FAR_LATE) continue;
+        memset(far, 0, sizeof far);
+        open_far(&device, "cpu", kind);
+        struct infer_opts opts = { .tile = TILE, .threads = 3, .opened = &device };
+        MUST(infer_open(&infer, &weights, &opts, &err));
+        for (int again = 0; again < 2; again++) {
+            MUST(infer_run(infer, far, rows, ROWS, &err));
+            cr_expect_arr_eq(far, near, sizeof near, "kind %d", kind);
+        }
+        infer_close(infer);
+    }
+    weights_release(&weights);
+    small_close(&small);
+}
+
+/* The bits of a row depend on its tile, so the default tile is checked by its size alone. */
+Test(far, auto_says_why_it_takes_the_cpu_and_a_named_device_is_never_replaced)
+{
+    struct small small;
+    struct experiment experiment;
+    struct err err = { 0 };
+    struct train_opts opts = { .device = "auto" };
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 1\n  batch: 16\n  optimizer: {sgd: {lr: 0.1}}");
+    struct device card;
+    bool there = device_open(&card, "cuda", 1, &err) == OK;
+    if (there) device_close(&card);
+    struct trainer trainer = { .experiment = &experiment, .opts = &opts };
+    MUST(trainer_compile(&trainer, &err));
+    cr_expect_str_eq(trainer.device.name, there ? "cuda" : "cpu");
+    trainer_release(&trainer);
+    opts.device = "cuda";
+    trainer = (struct trainer){ .experiment = &experiment, .opts = &opts };
+    enum code code = trainer_compile(&trainer, &err);
+    cr_expect(there ? code == OK : code == NOT_FOUND || code == DEVICE, "%s", err.message);
+    if (code) cr_expect(strstr(err.message, "cuda") && err.hint[0], "%s", err.message);
+    trainer_release(&trainer);
+    small_close(&small);
+}
