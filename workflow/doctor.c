@@ -3,6 +3,7 @@
 
 #include "base/fs.h"
 #include "base/str.h"
+#include "comm/mpi_module.h"
 #include "kernels/device.h"
 
 #include <stdio.h>
@@ -59,6 +60,16 @@ static void check_cuda(json_t *checks)
     device_close(&device);
 }
 
+static void check_mpi(json_t *checks)
+{
+    struct mpi_calls calls;
+    struct err err;
+    if (mpi_module_load(&calls, &err))
+        add(checks, "mpi", "note", "%s; one rank at a time can train", err.message);
+    else
+        add(checks, "mpi", "ok", "%s", calls.library);
+}
+
 static void check_space(json_t *checks, const char *dir)
 {
     struct statvfs space;
@@ -98,6 +109,7 @@ enum code doctor_examine(json_t **report, const char *dir, struct err *err)
     check_system(checks);
     check_cpu(checks);
     check_cuda(checks);
+    check_mpi(checks);
     check_space(checks, dir);
     check_files(checks, dir);
     *report = json_pack("{s:s,s:o}", "pawl", "doctor/1", "checks", checks);
