@@ -178,6 +178,7 @@ static enum code store_files(struct adding *adding, const struct registry *regis
 {
     const char *const names[] = { "model.safetensors", "model.json", "sample.h5", "profile.json" };
     struct oci_version *version = &adding->version;
+    version->layer_count = 0;
     for (size_t i = 0; i < (adding->has_profile ? 4 : 3); i++) {
         const char *path = staged(adding, names[i]);
         struct oci_layer *layer = &version->layers[version->layer_count++];
@@ -213,6 +214,35 @@ static enum code decide(void *context, const struct state *state, struct draft *
     return OK;
 }
 
+static bool content_there(const struct adding *adding, const struct registry *registry)
+{
+    struct arena arena = { 0 };
+    const struct oci_version *version = &adding->version;
+    bool there = fs_exists(store_path(&arena, &registry->store, &adding->added->digest)) &&
+                 fs_exists(store_path(&arena, &registry->store, &version->config.digest));
+    for (int i = 0; there && i < version->layer_count; i++)
+        there = fs_exists(store_path(&arena, &registry->store, &version->layers[i].digest));
+    arena_release(&arena);
+    return there;
+}
+
+/* Once more when content went away between its check and its link: its holds are seen by then. */
+static enum code put_content(struct adding *adding, const struct registry *registry,
+                             struct err *err)
+{
+    enum { TRIES = 4 };
+    struct oci_version *version = &adding->version;
+    const char *model = adding->opts->model;
+    enum code code = OK;
+    for (int i = 0; i < TRIES; i++) {
+        code = store_files(adding, registry, err);
+        if (!code) code = oci_put(registry, version, &adding->added->digest, model, err);
+        if (!code) code = oci_place(registry, model, &adding->added->digest, version, err);
+        if (!code || content_there(adding, registry)) break;
+    }
+    return code;
+}
+
 enum code registry_add(struct registry *registry, struct added *added, const struct add_opts *opts,
                        struct err *err)
 {
@@ -222,11 +252,10 @@ enum code registry_add(struct registry *registry, struct added *added, const str
     if (code) goto out;
     if ((code = stage(&adding, registry, err))) goto out;
     if ((code = build(&adding, err))) goto out;
-    if ((code = store_files(&adding, registry, err))) goto out;
-    if ((code = oci_put(registry, &adding.version, &added->digest, opts->model, err))) goto out;
-    if ((code = oci_place(registry, opts->model, &added->digest, &adding.version, err))) goto out;
+    if ((code = put_content(&adding, registry, err))) goto out;
     added->model_digest = adding.version.model_digest;
-    code = registry_commit(registry, decide, &adding, NULL, err);
+    if ((code = registry_commit(registry, decide, &adding, NULL, err))) goto out;
+    if (!content_there(&adding, registry)) code = put_content(&adding, registry, err);
 out:
     if (adding.dir) fs_remove_tree(adding.dir, NULL);
     arena_release(&adding.arena);

@@ -22,6 +22,9 @@ enum code registry_commit(struct registry *registry, registry_decide decide, voi
 enum code registry_check_identity(const struct registry *registry, struct digest *id,
                                   struct err *err);
 
+/* The bytes that registry.json must have for this id, in the arena. */
+struct bytes registry_identity(struct arena *arena, const struct digest *id);
+
 /* Finds a model or version that must exist: NOT_FOUND with the nearest name. */
 enum code state_find_model(const struct state *state, const struct model_line **model,
                            const char *name, struct err *err);

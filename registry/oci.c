@@ -38,6 +38,11 @@ bool oci_knows(const char *name)
     return file_of(name) >= 0;
 }
 
+bool oci_is_weights(const char *name)
+{
+    return strcmp(name, "model.safetensors") == 0 || strcmp(name, "model.onnx") == 0;
+}
+
 static json_t *descriptor(const char *media_type, const struct oci_layer *layer)
 {
     json_t *json = json_pack("{ss sI}", "mediaType", media_type, "size", (json_int_t)layer->size);

@@ -34,6 +34,9 @@ struct oci_version {
 /* Whether a version may hold a file of this name. */
 bool oci_knows(const char *name);
 
+/* Whether a file of this name is what retiring a version lets go. */
+bool oci_is_weights(const char *name);
+
 /* Puts config and manifest of a version into the store; `version` comes with its layers, model
  * digest and variant, and gets its config. *digest is the manifest's, the version's digest. */
 enum code oci_put(const struct registry *registry, struct oci_version *version,
@@ -47,6 +50,13 @@ enum code oci_read(const struct registry *registry, struct oci_version *version,
 /* The layer with this name, or NULL. */
 const struct oci_layer *oci_layer(const struct oci_version *version, const char *name);
 
+/* "DIR/models/NAME/PART" (PART may be empty), in the arena. */
+char *oci_path(struct arena *arena, const struct registry *registry, const char *model,
+               const char *part);
+
+/* Makes models/NAME/ a layout without blobs. What is there stays. */
+enum code oci_make_layout(const struct registry *registry, const char *model, struct err *err);
+
 /* Makes models/NAME/ a layout, and links a version's blobs into it. What is there stays. */
 enum code oci_place(const struct registry *registry, const char *model, const struct digest *digest,
                     const struct oci_version *version, struct err *err);
@@ -55,6 +65,8 @@ enum code oci_place(const struct registry *registry, const char *model, const st
 enum code oci_index_render(struct arena *arena, struct bytes *bytes,
                            const struct registry *registry, const struct model_line *model,
                            struct err *err);
+/* The highest version that an index.json has a tag for; 0 for none or no index. */
+int64_t oci_index_highest(const struct bytes *bytes);
 enum code oci_index_write(const struct registry *registry, const struct model_line *model,
                           struct err *err);
 

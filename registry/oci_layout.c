@@ -8,8 +8,8 @@
 
 const char oci_layout_text[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 
-static char *layout_path(struct arena *arena, const struct registry *registry, const char *model,
-                         const char *name)
+char *oci_path(struct arena *arena, const struct registry *registry, const char *model,
+               const char *name)
 {
     return arena_format(arena, "%s/models/%s%s%s", registry->dir, model, *name ? "/" : "", name);
 }
@@ -21,21 +21,21 @@ static enum code link_blob(const struct registry *registry, const char *model,
     bool made;
     char text[DIGEST_TEXT];
     const char *hex = digest_text(digest, text) + strlen("sha256:");
-    const char *to = layout_path(&arena, registry, model,
-                                 arena_format(&arena, "blobs/sha256/%s", hex));
+    const char *to = oci_path(&arena, registry, model,
+                              arena_format(&arena, "blobs/sha256/%s", hex));
     enum code code = fs_link(store_path(&arena, &registry->store, digest), to, &made, err);
     arena_release(&arena);
     return code;
 }
 
-static enum code make_layout(const struct registry *registry, const char *model, struct err *err)
+enum code oci_make_layout(const struct registry *registry, const char *model, struct err *err)
 {
     static const char *const folders[] = { "", "blobs", "blobs/sha256" };
     struct arena arena = { 0 };
     enum code code = OK;
     for (size_t i = 0; !code && i < sizeof folders / sizeof *folders; i++)
-        code = fs_mkdir_like(layout_path(&arena, registry, model, folders[i]), err);
-    const char *fixed = layout_path(&arena, registry, model, "oci-layout");
+        code = fs_mkdir_like(oci_path(&arena, registry, model, folders[i]), err);
+    const char *fixed = oci_path(&arena, registry, model, "oci-layout");
     if (!code && !fs_exists(fixed))
         code = fs_publish(fixed, oci_layout_text, strlen(oci_layout_text), err);
     arena_release(&arena);
@@ -45,13 +45,13 @@ static enum code make_layout(const struct registry *registry, const char *model,
 enum code oci_place(const struct registry *registry, const char *model, const struct digest *digest,
                     const struct oci_version *version, struct err *err)
 {
-    TRY(make_layout(registry, model, err));
+    TRY(oci_make_layout(registry, model, err));
     TRY(link_blob(registry, model, digest, err));
     TRY(link_blob(registry, model, &version->config.digest, err));
     for (int i = 0; i < version->layer_count; i++)
         TRY(link_blob(registry, model, &version->layers[i].digest, err));
     struct arena arena = { 0 };
-    enum code code = fs_sync_dir(layout_path(&arena, registry, model, "blobs/sha256"), err);
+    enum code code = fs_sync_dir(oci_path(&arena, registry, model, "blobs/sha256"), err);
     arena_release(&arena);
     return code;
 }
@@ -132,8 +132,27 @@ enum code oci_index_write(const struct registry *registry, const struct model_li
     struct bytes bytes;
     enum code code = oci_index_render(&arena, &bytes, registry, model, err);
     if (!code)
-        code = fs_publish_view(layout_path(&arena, registry, model->name, "index.json"), bytes.at,
+        code = fs_publish_view(oci_path(&arena, registry, model->name, "index.json"), bytes.at,
                                bytes.len, err);
     arena_release(&arena);
     return code;
+}
+
+int64_t oci_index_highest(const struct bytes *bytes)
+{
+    json_t *index = NULL, *manifest;
+    size_t i;
+    int64_t highest = 0;
+    if (json_parse(&index, bytes->at, bytes->len, "index.json", NULL)) return 0;
+    json_array_foreach(json_object_get(index, "manifests"), i, manifest)
+    {
+        const json_t *notes = json_object_get(manifest, "annotations");
+        const char *name = json_string_value(
+            json_object_get(notes, "org.opencontainers.image.ref.name"));
+        if (!name || name[0] != 'v' || strspn(name + 1, "0123456789") != strlen(name + 1)) continue;
+        int64_t number = strtoll(name + 1, NULL, 10);
+        if (number > highest) highest = number;
+    }
+    json_decref(index);
+    return highest;
 }

@@ -44,8 +44,7 @@ static enum code set_paths(struct registry *registry, const char *dir, struct er
     return code;
 }
 
-/* The bytes that registry.json must have. */
-static struct bytes identity(struct arena *arena, const struct digest *id)
+struct bytes registry_identity(struct arena *arena, const struct digest *id)
 {
     json_t *json = json_pack("{ss}", "pawl", "registry/1");
     size_t len;
@@ -78,7 +77,7 @@ enum code registry_check_identity(const struct registry *registry, struct digest
         code = err_set(err, DAMAGED, "registry '%s' has lost its first journal entry",
                        registry->dir);
     if (code) goto out;
-    want = identity(&arena, &first.digest);
+    want = registry_identity(&arena, &first.digest);
     if (got.len != want.len || memcmp(got.at, want.at, got.len) != 0)
         code = err_set(err, DAMAGED, "'%s' is damaged: it is not what journal entry 1 demands",
                        path);
@@ -240,7 +239,7 @@ enum code registry_init(const char *dir, const char *actor, const char *reason, 
     TRY(make_folders(dir, err));
     TRY(journal_commit(&registry.journal, &head, &writer, NULL, err));
     struct arena arena = { 0 };
-    struct bytes bytes = identity(&arena, &founding.id);
+    struct bytes bytes = registry_identity(&arena, &founding.id);
     enum code code = fs_publish(path_join(&arena, dir, "registry.json"), bytes.at, bytes.len, err);
     arena_release(&arena);
     return code;

@@ -184,7 +184,7 @@ static enum code (*const applies[ENTRY_KIND_COUNT])(struct state *, const struct
     [ENTRY_SEAL] = apply_nothing,   [ENTRY_LOOK] = apply_look,     [ENTRY_REPORT] = apply_report,
     [ENTRY_APPROVE] = apply_beyond, [ENTRY_PROMOTE] = apply_move,  [ENTRY_ROLLBACK] = apply_move,
     [ENTRY_WAIVE] = apply_beyond,   [ENTRY_REVOKE] = apply_beyond, [ENTRY_RETIRE] = apply_beyond,
-    [ENTRY_IMPORT] = apply_version, [ENTRY_ADOPT] = apply_beyond,  [ENTRY_RECOVER] = apply_beyond,
+    [ENTRY_IMPORT] = apply_version, [ENTRY_ADOPT] = apply_beyond,  [ENTRY_RECOVER] = apply_nothing,
 };
 
 enum code state_apply(void *context, const struct entry *entry, struct err *err)

@@ -21,6 +21,41 @@ char *store_path(struct arena *arena, const struct store *store, const struct di
     return arena_format(arena, "%s/%s", store->dir, digest_text(digest, text) + strlen("sha256:"));
 }
 
+static const char *hex_of(const struct digest *digest, char text[DIGEST_TEXT])
+{
+    return digest_text(digest, text) + strlen("sha256:");
+}
+
+char *store_hold_path(struct arena *arena, const struct store *store, const struct digest *digest)
+{
+    char text[DIGEST_TEXT];
+    return arena_format(arena, "%s/hold.%s", store->staging, hex_of(digest, text));
+}
+
+char *store_trash_path(struct arena *arena, const struct store *store, const struct digest *digest)
+{
+    char text[DIGEST_TEXT];
+    return arena_format(arena, "%s/trash/%s", path_dir(arena, store->staging),
+                        hex_of(digest, text));
+}
+
+char *store_locate(struct arena *arena, const struct store *store, const struct digest *digest)
+{
+    char *path = store_path(arena, store, digest);
+    if (fs_exists(path)) return path;
+    char *aside = store_trash_path(arena, store, digest);
+    return fs_exists(aside) ? aside : path;
+}
+
+/* A fresh time matters, not durability: after a power cut nobody is at work any more. */
+static enum code hold(const struct store *store, const struct digest *digest, struct err *err)
+{
+    struct arena arena = { 0 };
+    enum code code = fs_publish_view(store_hold_path(&arena, store, digest), "", 0, err);
+    arena_release(&arena);
+    return code;
+}
+
 static enum code wrong_content(const char *path, struct err *err)
 {
     err_set(err, DAMAGED, "content '%s' is damaged: its bytes have another digest", path);
@@ -42,7 +77,7 @@ enum code store_check(const struct store *store, const struct digest *digest, ui
                       struct err *err)
 {
     struct arena arena = { 0 };
-    enum code code = check_path(store_path(&arena, store, digest), digest, size, err);
+    enum code code = check_path(store_locate(&arena, store, digest), digest, size, err);
     arena_release(&arena);
     return code;
 }
@@ -53,10 +88,10 @@ enum code store_adopt(const struct store *store, const char *path, const struct 
     struct arena arena = { 0 };
     const char *to = store_path(&arena, store, digest);
     bool made = false;
-    enum code code = OK;
-    if (fs_exists(to)) {
+    enum code code = hold(store, digest, err);
+    if (!code && fs_exists(to)) {
         code = check_path(to, digest, NULL, err);
-    } else {
+    } else if (!code) {
         code = fs_protect(path, err);
         if (!code) code = fs_link(path, to, &made, err);
         if (!code && !made) code = check_path(to, digest, NULL, err);
@@ -73,8 +108,8 @@ enum code store_put(const struct store *store, struct digest *digest, const void
     *digest = digest_of(bytes, len);
     const char *path = store_path(&arena, store, digest);
     bool made = false;
-    enum code code = OK;
-    if (!fs_exists(path)) code = fs_create_exclusive(path, bytes, len, &made, err);
+    enum code code = hold(store, digest, err);
+    if (!code && !fs_exists(path)) code = fs_create_exclusive(path, bytes, len, &made, err);
     if (!code && !made) code = check_path(path, digest, NULL, err);
     if (!code && !made) code = fs_sync_dir(store->dir, err);
     arena_release(&arena);
@@ -125,7 +160,7 @@ out:
 enum code store_read(const struct store *store, struct arena *arena, struct bytes *bytes,
                      const struct digest *digest, size_t limit, struct err *err)
 {
-    const char *path = store_path(arena, store, digest);
+    const char *path = store_locate(arena, store, digest);
     enum code code = fs_read(arena, bytes, path, limit, err);
     if (code == NOT_FOUND) return err_set(err, DAMAGED, "content '%s' is missing", path);
     if (code) return code;
@@ -139,7 +174,7 @@ enum code store_copy(const struct store *store, const struct digest *digest, con
     struct arena arena = { 0 };
     struct fs_writer writer = { 0 };
     struct digest got;
-    const char *from = store_path(&arena, store, digest);
+    const char *from = store_locate(&arena, store, digest);
     enum code code = fs_writer_open(&writer, path, err);
     if (code) goto out;
     code = pour(&writer, from, err);

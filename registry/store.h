@@ -2,7 +2,11 @@
  *
  * Content is written once, fsynced before it has its name, read-only from then on, and shared by
  * all models. Putting what is there already re-hashes what is there: a damaged file is never taken
- * for the new one. Reading checks the digest before it hands out a byte. */
+ * for the new one. Reading checks the digest before it hands out a byte.
+ *
+ * Before anybody looks whether content exists, staging/hold.<hex> says that it is about to be
+ * relied on. The collector (gc.h) renames content away first and reads the holds afterwards, so
+ * that whoever saw the content has a hold that is seen, and whoever did not puts it anew. */
 #ifndef PAWL_REGISTRY_STORE_H
 #define PAWL_REGISTRY_STORE_H
 
@@ -16,8 +20,14 @@ struct store {
 /* Sets the folders; nothing is opened. USAGE when a path is too long. */
 enum code store_init(struct store *store, const char *dir, const char *staging, struct err *err);
 
-/* The path of content, in the arena. */
+/* The path of content, in the arena; where it lies now (the collector may have it aside for the
+ * moment; the path above when it is nowhere). */
 char *store_path(struct arena *arena, const struct store *store, const struct digest *digest);
+char *store_locate(struct arena *arena, const struct store *store, const struct digest *digest);
+
+/* The path of content's hold, and of where the collector puts it aside. */
+char *store_hold_path(struct arena *arena, const struct store *store, const struct digest *digest);
+char *store_trash_path(struct arena *arena, const struct store *store, const struct digest *digest);
 
 /* Puts bytes from memory; their digest is returned. */
 enum code store_put(const struct store *store, struct digest *digest, const void *bytes, size_t len,

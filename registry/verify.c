@@ -2,6 +2,7 @@
  * problem, except that a chain cannot be read beyond a link that is broken. */
 #include "registry/verify.h"
 
+#include "base/str.h"
 #include "registry/checked.h"
 #include "registry/commit.h"
 #include "registry/views.h"
@@ -46,6 +47,17 @@ void verify_note(struct verifying *verifying, const char *format, ...)
     append(verifying->notes, text);
 }
 
+static void append_digest(struct arena *arena, struct digest **list, size_t *count,
+                          const struct digest *digest)
+{
+    if ((*count & (*count - 1)) == 0) {
+        struct digest *more = ARENA_ARRAY(arena, *count ? *count * 2 : 1, struct digest);
+        if (*count) memcpy(more, *list, *count * sizeof *more);
+        *list = more;
+    }
+    (*list)[(*count)++] = *digest;
+}
+
 static void cite(struct verifying *verifying, const char *text)
 {
     struct digest digest;
@@ -54,13 +66,14 @@ static void cite(struct verifying *verifying, const char *text)
                      text ? text : "nothing");
         return;
     }
-    size_t count = verifying->extra_count;
-    if ((count & (count - 1)) == 0) {
-        struct digest *more = ARENA_ARRAY(&verifying->arena, count ? count * 2 : 1, struct digest);
-        if (count) memcpy(more, verifying->extra, count * sizeof *more);
-        verifying->extra = more;
-    }
-    verifying->extra[verifying->extra_count++] = digest;
+    append_digest(&verifying->arena, &verifying->extra, &verifying->extra_count, &digest);
+}
+
+bool verify_retired(const struct verifying *verifying, const struct digest *manifest)
+{
+    for (size_t i = 0; i < verifying->retired_count; i++)
+        if (digest_equal(&verifying->retired[i], manifest)) return true;
+    return false;
 }
 
 static enum code visit(void *context, const struct entry *entry, struct err *err)
@@ -71,6 +84,9 @@ static enum code visit(void *context, const struct entry *entry, struct err *err
     registry->state.head = (struct head){ .seq = entry->seq, .digest = entry->digest };
     const char *name;
     json_t *file;
+    struct digest digest;
+    if (entry->kind == ENTRY_RETIRE && entry_digest(entry, &digest, "digest"))
+        append_digest(&verifying->arena, &verifying->retired, &verifying->retired_count, &digest);
     if (entry->kind == ENTRY_REPORT)
         json_object_foreach(json_object_get(entry->body, "files"), name, file)
             cite(verifying, json_string_value(file));
@@ -145,7 +161,8 @@ static void verify_leftovers(struct verifying *verifying)
             continue;
         }
         for (size_t i = 0; i < count; i++)
-            verify_note(verifying, "unfinished work in '%s/%s'", dir, names[i]);
+            if (!text_starts(names[i], "hold.")) /* these outlive what they were for */
+                verify_note(verifying, "unfinished work in '%s/%s'", dir, names[i]);
     }
 }
 

@@ -19,6 +19,8 @@ struct verifying {
 
     struct digest *extra; /* content that report entries cite */
     size_t extra_count;
+    struct digest *retired; /* manifests of versions whose weights may be gone */
+    size_t retired_count;
 };
 
 /* Records what is wrong (from `err`, or in words), or what is only worth knowing. */
@@ -34,6 +36,9 @@ void verify_read_on(struct verifying *verifying);
 /* Hashes everything that versions and reports refer to; checks each model's layout. */
 void verify_content(struct verifying *verifying);
 void verify_layouts(struct verifying *verifying);
+
+/* Whether a version with this manifest was retired. */
+bool verify_retired(const struct verifying *verifying, const struct digest *manifest);
 
 /* Hashes one piece of content, once; false when it is missing or damaged. */
 bool verify_blob(struct verifying *verifying, const struct digest *digest, const char *what);

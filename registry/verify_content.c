@@ -29,7 +29,7 @@ bool verify_blob(struct verifying *verifying, const struct digest *digest, const
     const struct store *store = &verifying->registry.store;
     ptrdiff_t place = place_of(verifying, digest);
     if (place >= 0 && verifying->seen[place]) return true;
-    const char *path = store_path(&verifying->arena, store, digest);
+    const char *path = store_locate(&verifying->arena, store, digest);
     enum code code = fs_stat(path, &info, &err);
     if (!code && !S_ISREG(info.st_mode))
         code = err_set(&err, DAMAGED, "content '%s' is not a regular file", path);
@@ -39,6 +39,9 @@ bool verify_blob(struct verifying *verifying, const struct digest *digest, const
         verify_wrong(verifying, "%s: %s", what, err.message);
         return false;
     }
+    if (place < 0 && strstr(path, "/trash/"))
+        verify_note(verifying, "%s: '%s' is named, but lies aside: a collector was interrupted",
+                    what, path);
     if (place >= 0) verifying->seen[place] = true;
     verifying->content++;
     verifying->bytes += size;
@@ -60,9 +63,16 @@ static void verify_version(struct verifying *verifying, const struct model_line 
     if (!digest_equal(&files.model_digest, &version->model_digest))
         verify_wrong(verifying, "%s: manifest and journal name different models", what);
     verify_blob(verifying, &files.config.digest, what);
-    for (int i = 0; i < files.layer_count; i++)
-        verify_blob(verifying, &files.layers[i].digest,
-                    arena_format(&verifying->arena, "%s, %s", what, files.layers[i].name));
+    bool retired = verify_retired(verifying, &version->digest);
+    for (int i = 0; i < files.layer_count; i++) {
+        const struct oci_layer *layer = &files.layers[i];
+        bool let_go = retired && oci_is_weights(layer->name) &&
+                      !fs_exists(store_locate(&verifying->arena, &verifying->registry.store,
+                                              &layer->digest));
+        if (!let_go)
+            verify_blob(verifying, &layer->digest,
+                        arena_format(&verifying->arena, "%s, %s", what, layer->name));
+    }
 }
 
 static void note_unreferenced(struct verifying *verifying)
@@ -128,29 +138,45 @@ static void verify_links(struct verifying *verifying, const struct model_line *m
         if (oci_read(&verifying->registry, &files, digest, NULL)) continue; /* reported before */
         verify_link(verifying, model->name, digest);
         verify_link(verifying, model->name, &files.config.digest);
+        bool retired = verify_retired(verifying, digest);
         for (int l = 0; l < files.layer_count; l++)
-            verify_link(verifying, model->name, &files.layers[l].digest);
+            if (!retired || !oci_is_weights(files.layers[l].name))
+                verify_link(verifying, model->name, &files.layers[l].digest);
     }
 }
 
-/* The highest version that an index.json has a tag for; 0 for none or no index. */
-static int64_t highest_tag(const struct bytes *bytes)
+/* A blob that no version has: other tools may put one there. Its bytes must be what its name
+ * says. */
+static void verify_foreign(struct verifying *verifying, const char *dir, const char *name)
 {
-    json_t *index = NULL, *manifest;
-    size_t i;
-    int64_t highest = 0;
-    if (json_parse(&index, bytes->at, bytes->len, "index.json", NULL)) return 0;
-    json_array_foreach(json_object_get(index, "manifests"), i, manifest)
-    {
-        const json_t *notes = json_object_get(manifest, "annotations");
-        const char *name = json_string_value(
-            json_object_get(notes, "org.opencontainers.image.ref.name"));
-        if (!name || name[0] != 'v' || strspn(name + 1, "0123456789") != strlen(name + 1)) continue;
-        int64_t number = strtoll(name + 1, NULL, 10);
-        if (number > highest) highest = number;
+    struct err err;
+    struct digest want, got;
+    const char *path = path_join(&verifying->arena, dir, name);
+    if (fs_is_temporary(name)) {
+        verify_note(verifying, "unfinished work in '%s'", path);
+    } else if (!digest_parse(&want, arena_format(&verifying->arena, "sha256:%s", name))) {
+        verify_note(verifying, "'%s' is no blob", path);
+    } else if (place_of(verifying, &want) >= 0) {
+        return;
+    } else if (fs_digest(path, &got, NULL, &err)) {
+        verify_problem(verifying, &err);
+    } else if (!digest_equal(&got, &want)) {
+        verify_wrong(verifying, "blob '%s' is damaged: its bytes have another digest", path);
+    } else {
+        verify_note(verifying, "blob '%s' belongs to no version: `pawl registry adopt` takes it in",
+                    path);
     }
-    json_decref(index);
-    return highest;
+}
+
+static void verify_blobs(struct verifying *verifying, const char *model)
+{
+    char **names;
+    size_t count;
+    struct err err;
+    const char *dir = arena_format(&verifying->arena, "%s/models/%s/blobs/sha256",
+                                   verifying->registry.dir, model);
+    if (fs_list(&verifying->arena, &names, &count, dir, &err)) return; /* missing: reported */
+    for (size_t i = 0; i < count; i++) verify_foreign(verifying, dir, names[i]);
 }
 
 static void verify_index(struct verifying *verifying, const char *name,
@@ -165,7 +191,7 @@ static void verify_index(struct verifying *verifying, const char *name,
         verify_note(verifying, "no usable index: %s", err.message);
         return;
     }
-    int64_t highest = highest_tag(&got);
+    int64_t highest = oci_index_highest(&got);
     if (!model || highest > (int64_t)model->version_count) {
         verify_read_on(verifying); /* somebody may just have added it */
         model = state_model(&verifying->registry.state, name);
@@ -197,6 +223,7 @@ static void verify_layout(struct verifying *verifying, const char *name)
         verify_wrong(verifying, "'%s' is damaged: it is not %s", path, oci_layout_text);
     }
     if (model) verify_links(verifying, model);
+    verify_blobs(verifying, name);
     verify_index(verifying, name, model);
 }
 

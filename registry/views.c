@@ -108,18 +108,29 @@ static enum code write_once(const struct registry *registry, int64_t since, stru
     return code;
 }
 
-enum code views_write(struct registry *registry, struct err *err)
+static enum code write_until_equal(struct registry *registry, int64_t since, struct err *err)
 {
-    struct channels_view view;
-    int64_t since = 0, written;
-    if (channels_view_read(registry, &view, NULL) == OK) {
-        since = view.head.seq;
-        channels_view_release(&view);
-    }
+    int64_t written;
     do {
         written = registry->state.head.seq;
         TRY(write_once(registry, since, err));
         TRY(registry_refresh(registry, err));
     } while (registry->state.head.seq != written);
     return OK;
+}
+
+enum code views_rebuild(struct registry *registry, struct err *err)
+{
+    return write_until_equal(registry, 0, err);
+}
+
+enum code views_write(struct registry *registry, struct err *err)
+{
+    struct channels_view view;
+    int64_t since = 0;
+    if (channels_view_read(registry, &view, NULL) == OK) {
+        since = view.head.seq;
+        channels_view_release(&view);
+    }
+    return write_until_equal(registry, since, err);
 }

@@ -26,6 +26,9 @@ const json_t *channels_view_row(const struct channels_view *view, const char *mo
 /* The document that the state demands. */
 json_t *channels_view_of(const struct state *state);
 
+/* Writes all views anew, whatever is there. */
+enum code views_rebuild(struct registry *registry, struct err *err);
+
 /* Writes what is behind: index.json of the models that changed since the last channels.json, then
  * channels.json, and again until the journal did not grow meanwhile. */
 enum code views_write(struct registry *registry, struct err *err);

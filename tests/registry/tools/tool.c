@@ -5,9 +5,11 @@
  * tool race WORK ROUNDS SEED       promotes versions of fashion in turn, stating what it saw
  * tool add WORK SEED COUNT         adds COUNT checkpoints to fashion
  * tool swap WORK COUNT             deploys fashion@1 and fashion@2 in turn to WORK/deploy
+ * tool collect WORK ROUNDS 0        collects ROUNDS times
  * tool kill WORK OP FAULT AT       runs one operation under a fault (shared_faults.h)
  *
  * WORK is a folder of shared_support.h. Each acknowledged change prints its number on a line. */
+#include "registry/gc.h"
 #include "tests/registry/shared_faults.h"
 #include "tests/registry/shared_support.h"
 
@@ -76,6 +78,18 @@ static enum code add(struct job *job)
     return OK;
 }
 
+static enum code collect(struct job *job)
+{
+    int rounds = (int)strtol(job->rest[0], NULL, 10);
+    for (int i = 0; i < rounds; i++) {
+        json_t *result;
+        struct gc_opts opts = { .grace_s = 3600, .wait_s = 0.002 };
+        TRY(registry_gc(&job->registry, &result, &opts, &job->err));
+        json_decref(result);
+    }
+    return OK;
+}
+
 static enum code swap(struct job *job)
 {
     int count = (int)strtol(job->rest[0], NULL, 10);
@@ -130,8 +144,9 @@ int main(int argc, char **argv)
         enum code (*work)(struct job *);
         bool makes;
     } commands[] = {
-        { "make", 3, make, true },  { "race", 5, race, false },        { "add", 5, add, false },
-        { "swap", 4, swap, false }, { "kill", 6, under_fault, false },
+        { "make", 3, make, true },         { "race", 5, race, false },
+        { "add", 5, add, false },          { "swap", 4, swap, false },
+        { "kill", 6, under_fault, false }, { "collect", 5, collect, false },
     };
     for (size_t i = 0; argc > 2 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name) != 0 || argc != commands[i].args) continue;
