@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-const char *exam_task_text(int task)
+const char *exam_task_text(unsigned task)
 {
     static const char *const texts[] = {
         [TASK_CLASSIFICATION] = "classification",

@@ -19,7 +19,7 @@ struct exam {
 };
 
 /* "classification", "regression", "tokens". */
-const char *exam_task_text(int task);
+const char *exam_task_text(unsigned task);
 
 /* `split` may be NULL when the dataset has none of that name: then there are no rows. */
 void exam_of_dataset(struct exam *exam, const struct dataset *dataset, const struct split *split);

@@ -92,7 +92,7 @@ static enum code check_scores(const struct stored *stored, const char *path, str
     TRY(json_get_int(&rows, data, "rows", path, err));
     TRY(json_get_int(&classes, data, "classes", path, err));
     TRY(json_get_text(&task, data, "task", path, err));
-    bool same_task = strcmp(task, exam_task_text((int)scores->task)) == 0;
+    bool same_task = strcmp(task, exam_task_text((unsigned)scores->task)) == 0;
     if (rows != scores->n || classes != scores->classes || !same_task)
         return err_set(err, DAMAGED,
                        "the scores beside '%s' are of other data: %lld rows, not %lld", path,

@@ -72,7 +72,7 @@ static json_t *data_json(const struct exam *exam)
     set(json, "split", json_string(exam->split_name));
     set(json, "digest", digest_json(&exam->digest));
     set(json, "rows", json_integer(exam->n));
-    set(json, "task", json_string(exam_task_text((int)exam->task)));
+    set(json, "task", json_string(exam_task_text((unsigned)exam->task)));
     set(json, "classes", json_integer(exam->classes));
     for (int64_t c = 0; exam->class_names && c < exam->classes; c++)
         json_array_append_new(names, json_string(exam->class_names[c]));
