@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "eval/report.h"
+#include "workflow/facts.h"
 #include "workflow/linear.h"
 #include "workflow/ref.h"
 #include "workflow/reuse.h"
@@ -27,7 +28,8 @@ struct evaluation {
     struct eval_baseline *baselines;
     struct weights *baseline_weights;
     size_t baseline_count;
-    json_t *facts; /* what the registry knows, or NULL */
+    json_t *facts;   /* what the registry knows, or NULL */
+    json_t *history; /* values of earlier versions for trends, or NULL */
     int64_t seal;
     struct eval_result result;
 };
@@ -182,14 +184,16 @@ static enum code seal(struct evaluation *e, struct err *err)
     if (!e->model.in_registry) return OK;
     struct registry *registry = &e->model.registry;
     json_t *body = seal_body(e);
-    int64_t look = 0;
+    int64_t look = 0, exposures = 0;
     enum code code = registry_seal(registry, &e->seal, body, e->request->actor, err);
     if (!code) code = registry_look(registry, &look, body, e->request->actor, err);
     json_decref(body);
+    if (!code) code = facts_exposures(&exposures, registry, &e->exam.digest, err);
     if (code) return code;
-    e->facts = json_pack("{s:o,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
-                         (json_int_t)e->seal, "look", (json_int_t)look, "model",
-                         e->model.version.model, "number", (json_int_t)e->model.version.number);
+    e->facts = json_pack("{s:o,s:I,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
+                         (json_int_t)e->seal, "look", (json_int_t)look, "exposures",
+                         (json_int_t)exposures, "model", e->model.version.model, "number",
+                         (json_int_t)e->model.version.number);
     return OK;
 }
 
@@ -202,6 +206,7 @@ static enum code run(struct evaluation *e, const char *out, struct err *err)
                                   .baselines = e->baselines,
                                   .baseline_count = e->baseline_count,
                                   .registry = e->facts,
+                                  .history = e->history,
                                   .device = e->request->device,
                                   .threads = e->request->threads };
     if (inputs.device && strcmp(inputs.device, "auto") == 0) inputs.device = NULL;
@@ -314,6 +319,8 @@ static enum code open_all(struct evaluation *e, struct err *err)
         return err_hint(err, "Choose another place with --out, or remove it.");
     }
     TRY(open_candidate(e, err));
+    TRY(facts_history(&e->history, &e->suite, request->registry, &e->exam.digest, &e->model_digest,
+                      err));
     return load_baselines(e, err);
 }
 
@@ -359,6 +366,7 @@ static void close_all(struct evaluation *e)
     suite_release(&e->suite);
     dataset_close(&e->dataset);
     json_decref(e->facts);
+    json_decref(e->history);
     arena_release(&e->arena);
 }
 
