@@ -11,7 +11,10 @@
 
 static const struct option eval_options[] = {
     { "model", OPTION_TEXT, "REF", "The candidate: a path, NAME@7, NAME@CHANNEL." },
+    { "predictions", OPTION_TEXT, "FILE",
+      "What another program predicted, instead of a model: CSV, JSON lines or HDF5." },
     { "baseline", OPTION_TEXT, "REF", "What `against: baseline` means." },
+    { "baseline-predictions", OPTION_TEXT, "FILE", "The same, from a file of predictions." },
     { "weights", OPTION_TEXT, "raw|ema", "Which weights of a run that kept an average; ema." },
     { "out", OPTION_TEXT, "DIR", "The report; default reports/<suite>-<model digest>." },
     { "threads", OPTION_INT, "N", "Worker threads; changes no result. Default: all." },
@@ -56,14 +59,16 @@ static enum code run_eval(struct invocation *in, struct err *err)
 {
     struct evaluated evaluated;
     struct evaluate_request request = { .suite = in->args[0],
+                                        .model = text_of(in, "model"),
+                                        .predictions = text_of(in, "predictions"),
                                         .baseline = text_of(in, "baseline"),
+                                        .baseline_predictions = text_of(in, "baseline-predictions"),
                                         .registry = registry_dir(in, NULL),
                                         .out = text_of(in, "out"),
                                         .device = text_of(in, "device"),
                                         .actor = actor_of(in),
                                         .threads = (int)int_of(in, "threads", 0) };
     TRY(read_weights(in, &request.raw, err));
-    TRY(need_text(in, &request.model, "model", err));
     enum code code = evaluate(&evaluated, &request, in->problems, err);
     if (is_verdict(code)) {
         say_open(in, evaluated.open);
@@ -175,7 +180,7 @@ static enum code run_predict(struct invocation *in, struct err *err)
 
 const struct command eval_commands[] = {
     { .name = "eval",
-      .args = "SUITE --model REF",
+      .args = "SUITE --model REF|--predictions FILE",
       .least = 1,
       .most = 1,
       .help = "Evaluates a model under a suite and decides: pass, fail or inconclusive.",

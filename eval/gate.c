@@ -2,7 +2,7 @@
 #include "eval/gate.h"
 
 #include "base/rng.h"
-#include "eval/gate_rows.h"
+#include "eval/gate_try.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -52,9 +52,30 @@ uint64_t decision_seed(const struct digest *suite, const struct digest *data,
     return seed;
 }
 
+double decision_alpha(double alpha, int64_t look)
+{
+    return look > 0 ? ldexp(alpha, -(int)(look < 40 ? look : 40)) : alpha;
+}
+
 static bool is_measured(const struct metric *metric)
 {
     return metric->statistic == STATISTIC_SYSTEM || metric->statistic == STATISTIC_EXACT;
+}
+
+/* The demand of a gate as far as it can be told before rows are gathered. */
+static struct trial trial_of(const struct gate *gate, const struct scores *scores, double alpha)
+{
+    struct demand demand = trial_demand(gate, scores->cluster != NULL, false);
+    struct question question = question_of(&demand, alpha);
+    return (struct trial){ .gate = gate,
+                           .id = gate->id,
+                           .slice = gate->slice,
+                           .label = -1,
+                           .measured = is_measured(gate->metric),
+                           .method = method_of(&demand),
+                           .question = question,
+                           .bar = question.bar,
+                           .counts = !gate->warn };
 }
 
 /* Gates become trials: one each, or one for each label. */
@@ -68,16 +89,9 @@ static void expand(struct decision *decision, const struct suite *suite,
     decision->trials = ARENA_ARRAY(arena, room, struct trial);
     for (size_t g = 0; g < suite->gate_count; g++) {
         const struct gate *gate = &suite->gates[g];
-        double moved = rule_wants_more(gate->rule) ? -gate->tolerate : gate->tolerate;
-        double bar = gate->rule == RULE_NOT_WORSE_BY ? -gate->bar : gate->bar;
-        struct trial trial = { .gate = gate,
-                               .id = gate->id,
-                               .slice = gate->slice,
-                               .label = -1,
-                               .measured = is_measured(gate->metric),
-                               .bar = bar + moved,
-                               .method = method_for(gate->metric, gate->rule, bar + moved),
-                               .counts = !gate->warn };
+        struct trial trial = trial_of(gate, scores, decision->alpha);
+        if (gate->rule == RULE_GAP)
+            trial.slice = arena_format(arena, "%s - %s", gate->gap[0], gate->gap[1]);
         for (int32_t label = 0; !gate->slice && label < scores->classes; label++) {
             trial.label = label;
             trial.slice = arena_format(arena, "label=%d", label);
@@ -108,144 +122,6 @@ static void conclude(struct trial *trial, enum verdict verdict, enum reason reas
 {
     trial->verdict = verdict;
     trial->reason = reason;
-}
-
-/* The answer is usable: pass by its bound, otherwise open until Holm has spoken. */
-static void judge(struct trial *trial)
-{
-    bool more = rule_wants_more(trial->gate->rule);
-    const struct answer *answer = &trial->answer;
-    if (trial->gate->point || trial->gate->metric->statistic == STATISTIC_EXACT) {
-        bool right = more ? answer->value >= trial->bar : answer->value <= trial->bar;
-        conclude(trial, right ? VERDICT_PASS : VERDICT_FAIL,
-                 trial->gate->point ? REASON_POINT : REASON_BOUND);
-        return;
-    }
-    bool passes = more ? answer->low >= trial->bar : answer->high <= trial->bar;
-    conclude(trial, passes ? VERDICT_PASS : VERDICT_INCONCLUSIVE,
-             passes ? REASON_BOUND : REASON_COVERS);
-}
-
-/* What keeps a quality trial from being decided by its numbers; false when nothing does. */
-static bool is_hindered(struct trial *trial, const struct suite *suite, const struct rows *rows)
-{
-    const struct gate *gate = trial->gate;
-    if (!rows->finite) {
-        conclude(trial, VERDICT_FAIL, REASON_NOT_FINITE);
-    } else if (!rows->other_finite) {
-        conclude(trial, VERDICT_FAIL, REASON_BASELINE_NOT_FINITE);
-    } else if (trial->n < gate->min_examples) {
-        conclude(trial, VERDICT_INCONCLUSIVE, REASON_SMALL);
-        trial->answer.needed = (double)gate->min_examples;
-        if (suite->small_reported) trial->counts = false;
-    } else if (trial->n < trial->method->smallest_n && !gate->point) {
-        conclude(trial, VERDICT_INCONCLUSIVE, REASON_FEW);
-        trial->answer.needed = (double)trial->method->smallest_n;
-    } else if (trial->answer.degenerate && !gate->point) {
-        conclude(trial, VERDICT_INCONCLUSIVE, REASON_DEGENERATE);
-    } else {
-        return false;
-    }
-    return true;
-}
-
-const char *resample_path(struct arena *arena, const struct metric *metric, int64_t k,
-                          const char *slice, const char *subject, const char *baseline)
-{
-    return arena_format(arena, "%s/%lld/%s/%s%s%s", metric->name, (long long)k, slice, subject,
-                        baseline ? "/" : "", baseline ? baseline : "");
-}
-
-static enum code try_quality(struct decision *decision, struct trial *trial,
-                             const struct suite *suite, const struct scores *scores,
-                             const struct decide_opts *opts, struct err *err)
-{
-    const struct gate *gate = trial->gate;
-    struct row_choice choice = { trial->slice, trial->label };
-    const struct subject *baseline = NULL;
-    for (size_t i = 1; gate->against && i < scores->subject_count; i++)
-        if (strcmp(scores->subjects[i].name, gate->against) == 0) baseline = &scores->subjects[i];
-    int kind = scores_kind(scores, gate->metric, gate->k);
-    bool there = gate->metric->corpus ? scores->task == TASK_CLASSIFICATION : kind >= 0;
-    if (!there || !trial->slice) {
-        conclude(trial, VERDICT_FAIL, REASON_MISSING);
-        return OK;
-    }
-    trial->n = rows_count(scores, choice);
-    if (trial->n == 0) {
-        conclude(trial, VERDICT_FAIL, REASON_EMPTY);
-        return OK;
-    }
-    if (gate->against && (!baseline || baseline->missing)) {
-        conclude(trial, suite->first_passes ? VERDICT_PASS : VERDICT_INCONCLUSIVE, REASON_BASELINE);
-        return OK;
-    }
-    struct rows rows;
-    TRY(rows_gather(&rows, scores, choice, kind, &scores->subjects[0], baseline, err));
-    struct sample sample = {
-        .metric = gate->metric,
-        .n = trial->n,
-        .score = rows.score,
-        .other = baseline ? rows.other : NULL,
-        .outcomes = gate->metric->corpus ? &rows.outcomes : NULL,
-        .others = gate->metric->corpus && baseline ? &rows.others : NULL,
-        .kept = decision->kept,
-        .path = resample_path(&decision->arena, gate->metric, gate->k, trial->slice,
-                              scores->subjects[0].name, baseline ? baseline->name : NULL),
-        .seed = opts->seed,
-        .resamples = trial->n < trial->method->smallest_n ? 0 : decision->resamples,
-        .threads = opts->threads,
-    };
-    struct question question = { .more = rule_wants_more(gate->rule),
-                                 .bar = trial->bar,
-                                 .alpha = suite->alpha };
-    enum code code = OK;
-    if (rows.finite && rows.other_finite)
-        code = trial->method->run(&trial->answer, &sample, &question, err);
-    if (!code && !is_hindered(trial, suite, &rows)) judge(trial);
-    bool alike = trial->verdict == VERDICT_INCONCLUSIVE && isinf(trial->answer.low) &&
-                 trial->method->zero_margin && trial->reason == REASON_COVERS;
-    if (alike) trial->reason = REASON_ALIKE;
-    rows_release(&rows);
-    return code;
-}
-
-static int compare_samples(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-static enum code try_measured(struct trial *trial, const struct suite *suite,
-                              const struct scores *scores, const struct decide_opts *opts,
-                              struct err *err)
-{
-    const struct gate *gate = trial->gate;
-    const struct measurement *measurement = scores_measurement(scores, gate->metric, gate->batch);
-    if (!measurement || measurement->count == 0) {
-        conclude(trial, VERDICT_FAIL, REASON_MISSING);
-        return OK;
-    }
-    trial->n = measurement->count;
-    struct arena arena = { 0 };
-    double *sorted = ARENA_ARRAY(&arena, trial->n, double);
-    memcpy(sorted, measurement->sample, (size_t)trial->n * sizeof *sorted);
-    qsort(sorted, (size_t)trial->n, sizeof *sorted, compare_samples);
-    struct sample sample = { .metric = gate->metric, .n = trial->n, .measured = sorted };
-    struct question question = { .more = rule_wants_more(gate->rule),
-                                 .bar = trial->bar,
-                                 .alpha = suite->alpha };
-    enum code code = trial->method->run(&trial->answer, &sample, &question, err);
-    bool other = gate->machine && strcmp(gate->machine, "any") != 0 &&
-                 (!opts->machine || strcmp(gate->machine, opts->machine) != 0);
-    if (other)
-        conclude(trial, VERDICT_INCONCLUSIVE, REASON_MACHINE);
-    else if (!gate->point && (trial->answer.degenerate || trial->n < trial->method->smallest_n))
-        conclude(trial, VERDICT_INCONCLUSIVE, REASON_SAMPLES);
-    else
-        judge(trial);
-    arena_release(&arena);
-    return code;
 }
 
 /* Trials whose numbers could be used take part in Holm's test; the others of the family keep their
@@ -299,12 +175,13 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
 {
     *decision = (struct decision){ 0 };
     decision->kept = ARENA_NEW(&decision->arena, struct distributions);
+    decision->alpha = decision_alpha(suite->alpha, opts->look);
     expand(decision, suite, scores);
     decision->families[0] = family_size(decision, false);
     decision->families[1] = family_size(decision, true);
     double quality = (double)decision->families[0], measured = (double)decision->families[1];
     double all = quality + measured;
-    double wanted = ceil(TAIL_RESAMPLES * (all < 1 ? 1 : all) / suite->alpha);
+    double wanted = ceil(TAIL_RESAMPLES * (all < 1 ? 1 : all) / decision->alpha);
     decision->resamples = wanted < RESAMPLES_LEAST  ? RESAMPLES_LEAST
                           : wanted > RESAMPLES_MOST ? RESAMPLES_MOST
                                                     : (int64_t)wanted;
@@ -313,15 +190,15 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
         struct trial *trial = &decision->trials[i];
         trial->answer =
             (struct answer){ .value = NAN, .low = NAN, .high = NAN, .p_pass = 1, .p_fail = 1 };
-        code = trial->measured ? try_measured(trial, suite, scores, opts, err)
+        code = trial->measured ? try_measured(trial, scores, opts, err)
                                : try_quality(decision, trial, suite, scores, opts, err);
     }
     if (code) {
         decision_release(decision);
         return code;
     }
-    if (quality > 0) correct(decision, false, suite->alpha * quality / all);
-    if (measured > 0) correct(decision, true, suite->alpha * measured / all);
+    if (quality > 0) correct(decision, false, decision->alpha * quality / all);
+    if (measured > 0) correct(decision, true, decision->alpha * measured / all);
     decision->verdict = overall(decision);
     return OK;
 }

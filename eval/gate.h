@@ -28,6 +28,10 @@ const char *verdict_text(enum verdict verdict);
     X(SAMPLES, "too_few_samples", "too few samples to bound this quantile")                        \
     X(MACHINE, "other_machine", "it was measured on another machine class")                        \
     X(BASELINE, "no_baseline", "there is no baseline yet")                                         \
+    X(HISTORY, "no_history", "there are too few earlier versions for a trend")                     \
+    X(METHOD, "no_method", "no method bounds this metric under this rule")                         \
+    X(CLUSTERS, "too_few_clusters", "its method needs more clusters")                              \
+    X(CONDITION, "no_condition", "there are no predictions under this perturbation")               \
     X(NOT_FINITE, "not_finite", "an output of the model is not a finite number")                   \
     X(BASELINE_NOT_FINITE, "baseline_not_finite", "an output of the baseline is not finite")       \
     X(EMPTY, "empty_slice", "the slice has no rows")                                               \
@@ -46,13 +50,16 @@ const char *reason_text(enum reason reason);
 /* One gate on one slice: `{every: label}` makes one for each label. */
 struct trial {
     const struct gate *gate;
-    const char *id;    /* the gate's, with "/label=3" for every label */
-    const char *slice; /* as shown */
-    int32_t label;     /* every label: which; otherwise -1 */
-    bool measured;     /* belongs to the measured part */
-    const struct method *method;
-    int64_t n;  /* rows, or samples */
-    double bar; /* the gate's, moved by what it tolerates */
+    const char *id;              /* the gate's, with "/label=3" for every label */
+    const char *slice;           /* as shown */
+    int32_t label;               /* every label: which; otherwise -1 */
+    bool measured;               /* belongs to the measured part */
+    const struct method *method; /* NULL: there is none */
+    struct question question;
+    int64_t n;           /* rows, samples, or versions of a trend */
+    double bar;          /* what decides: the gate's, moved by what it tolerates */
+    int64_t sides[2];    /* a gap: rows of each side */
+    const double *trend; /* RULE_TREND: [n] values, oldest first, this one last */
     struct answer answer;
     double level; /* what Holm held p_fail to; 0: not tested */
     enum verdict verdict;
@@ -65,6 +72,7 @@ struct decision {
     struct trial *trials; /* in the suite's order */
     size_t count;
     int64_t resamples;
+    double alpha;       /* of every bound: the suite's, halved for each look */
     size_t families[2]; /* gates under Holm's correction: of quality, measured */
     struct distributions *kept;
     enum verdict verdict;
@@ -74,7 +82,14 @@ struct decide_opts {
     uint64_t seed;       /* decision_seed */
     const char *machine; /* class of the machine that measured, or NULL: not measured */
     int threads;         /* 0: all processors */
+    int64_t look; /* how often this candidate was looked at under this suite; 0: nobody counts */
+    /* values of earlier versions for trends: {gate id: [number, ...]}, oldest first; NULL: none */
+    const json_t *history;
 };
+
+/* What bounds are tested at: the k-th look at the same candidate at alpha / 2^k, so that all looks
+ * together pass falsely with a chance of alpha at most. */
+double decision_alpha(double alpha, int64_t look);
 
 /* The seed of all resampling follows from what is evaluated; nobody chooses it. */
 uint64_t decision_seed(const struct digest *suite, const struct digest *data,

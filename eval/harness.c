@@ -40,39 +40,14 @@ enum code harness_fits(const struct model_io *io, const struct dataset *dataset,
     return OK;
 }
 
-static enum code read_targets(struct scores *scores, const struct dataset *dataset,
-                              const struct split *split, struct err *err)
-{
-    const struct column *target = split_column(split, dataset->target);
-    bool classes = scores->task == TASK_CLASSIFICATION;
-    if (target->type != (classes ? H5_I32 : H5_F32))
-        return err_set(err, DAMAGED, "column '%s' of '%s' has another type than its task wants",
-                       dataset->target, dataset->path);
-    void *at = classes ? (void *)scores->label : (void *)scores->target;
-    for (int64_t i = 0; i < scores->n; i++) scores->id[i] = i;
-    TRY(dataset_read(dataset, target, 0, (uint64_t)scores->n, at, err));
-    for (int64_t i = 0; classes && i < scores->n; i++)
-        if (scores->label[i] < 0 || scores->label[i] >= scores->classes)
-            return err_set(err, DAMAGED,
-                           "'%s' has label %d in row %lld of split '%s', classes are "
-                           "0 to %lld",
-                           dataset->path, scores->label[i], (long long)i, split->name,
-                           (long long)scores->classes - 1);
-    for (int64_t i = 0; !classes && i < scores->n * scores->width; i++)
-        if (!isfinite(scores->target[i]))
-            return err_set(err, DAMAGED,
-                           "'%s' has a target that is not finite in row %lld of split "
-                           "'%s'",
-                           dataset->path, (long long)(i / scores->width), split->name);
-    return OK;
-}
-
 /* One subject: read, run, enter, call by call. */
 static enum code run_model(struct scores *scores, struct subject *subject,
-                           const struct weights *weights, const struct dataset *dataset,
-                           const struct split *split, const struct harness_opts *opts,
+                           const struct weights *weights, const struct perturbing *perturbing,
+                           const struct exam *exam, const struct harness_opts *opts,
                            struct err *err)
 {
+    const struct dataset *dataset = exam->dataset;
+    const struct split *split = exam->split;
     struct infer *infer = NULL;
     void *memory = NULL;
     const struct column *input = split_column(split, dataset->input);
@@ -97,6 +72,7 @@ static enum code run_model(struct scores *scores, struct subject *subject,
         int64_t rows = scores->n - row < call ? scores->n - row : call;
         if ((code = dataset_read(dataset, input, (uint64_t)row, (uint64_t)rows, memory, err)))
             goto out;
+        if (perturbing) perturb_rows(perturbing, memory, row, rows, threads);
         if ((code = infer_run(infer, output, memory, rows, err))) goto out;
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (int64_t i = 0; i < rows; i++)
@@ -130,37 +106,131 @@ static enum code run_majority(struct scores *scores, struct subject *subject,
     return code;
 }
 
-enum code harness_run(struct scores *scores, const struct suite *suite,
-                      const struct dataset *dataset, const struct contestant *subjects,
-                      const struct harness_opts *opts, struct err *err)
+/* Answers of another program, row by row; the exam's order is theirs. */
+static enum code run_predictions(struct scores *scores, struct subject *subject,
+                                 const struct predictions *predictions, struct err *err)
 {
-    *scores = (struct scores){ 0 };
     struct arena arena = { 0 };
-    const struct split *split = dataset_split(dataset, suite->split);
-    enum code code = OK;
-    if (!split) {
-        code = err_set(err, CONFIG, "'%s' has no split '%s'", dataset->path, suite->split);
-        goto out;
+    int64_t classes = scores->classes, width = scores->width;
+    (void)err;
+    float *scratch = ARENA_ARRAY(&arena, classes + 1, float);
+    for (int64_t i = 0; i < scores->n; i++) {
+        if (predictions->nll)
+            scores_enter_tokens(scores, subject, i, predictions);
+        else if (scores->task == TASK_REGRESSION)
+            scores_enter(scores, subject, i, predictions->predicted + i * width);
+        else if (subject->hard)
+            scores_enter_class(scores, subject, i, predictions->prediction[i]);
+        else
+            scores_enter_shares(scores, subject, i, predictions->probability + i * classes,
+                                predictions->prediction[i], scratch);
     }
-    const struct column *target = split_column(split, dataset->target);
-    struct scores_shape shape = { .task = dataset->task,
-                                  .n = (int64_t)split->rows,
-                                  .classes = dataset->classes,
-                                  .width = target->rank > 1 ? (int64_t)target->dim[1] : 1 };
-    bool *missing = ARENA_ARRAY(&arena, suite->baseline_count + 1, bool);
-    for (size_t b = 0; b < suite->baseline_count; b++) missing[b] = subjects[b + 1].missing;
-    if ((code = scores_init(scores, suite, &shape, missing, err))) goto out;
-    if ((code = read_targets(scores, dataset, split, err))) goto out;
-    if ((code = scores_slices(scores, suite, dataset, split, err))) goto out;
-    for (size_t s = 0; s < scores->subject_count && !code; s++) {
-        struct subject *subject = &scores->subjects[s];
+    arena_release(&arena);
+    return OK;
+}
+
+/* The seed of a perturbation: it belongs to the rows, so that every model meets the same ones. */
+static uint64_t condition_seed(const struct exam *exam)
+{
+    uint64_t seed = 0;
+    for (int i = 0; i < 8; i++) seed |= (uint64_t)exam->digest.bytes[i] << (8 * i);
+    return seed;
+}
+
+static enum code run_subject(struct scores *scores, size_t who, const struct suite *suite,
+                             const struct exam *exam, const struct contestant *contestant,
+                             const struct harness_opts *opts, struct err *err)
+{
+    for (size_t c = 0; c < scores->condition_count; c++) {
+        struct subject *subject = scores_subject(scores, who, c);
+        struct perturbing how;
         if (subject->missing) continue;
-        code = subjects[s].weights
-                   ? run_model(scores, subject, subjects[s].weights, dataset, split, opts, err)
-                   : run_majority(scores, subject, suite, dataset, err);
+        if (c) {
+            how = suite->perturbs[c - 1].how;
+            perturb_begin(&how, exam->dataset, split_column(exam->split, exam->dataset->input),
+                          condition_seed(exam));
+        }
+        if (contestant->predictions)
+            TRY(run_predictions(scores, subject, contestant->predictions, err));
+        else if (contestant->weights)
+            TRY(run_model(scores, subject, contestant->weights, c ? &how : NULL, exam, opts, err));
+        else
+            TRY(run_majority(scores, subject, suite, exam->dataset, err));
     }
-    if (!code) code = harness_measure(scores, subjects[0].weights, dataset, split, opts, err);
-out:
+    return OK;
+}
+
+/* What there will be of every subject under every condition. */
+static enum presence *expect(struct arena *arena, const struct suite *suite,
+                             const struct contestant *subjects)
+{
+    size_t count = 1 + suite->baseline_count, all = count * (1 + suite->perturb_count);
+    enum presence *presence = ARENA_ARRAY(arena, all, enum presence);
+    for (size_t i = 0; i < all; i++) {
+        const struct contestant *subject = &subjects[i % count];
+        const struct predictions *p = subject->predictions;
+        if (subject->missing || (p && i >= count))
+            presence[i] = SUBJECT_MISSING;
+        else if (p && p->task == TASK_CLASSIFICATION && !p->probability)
+            presence[i] = SUBJECT_HARD;
+    }
+    return presence;
+}
+
+/* Which rows belong together: whole numbers of a column. */
+static enum code read_clusters(struct scores *scores, const struct suite *suite,
+                               const struct exam *exam, struct err *err)
+{
+    void *memory = NULL;
+    if (!suite->cluster) return OK;
+    TRY(block_alloc(&memory, (size_t)scores->n * sizeof(double) + 8, "a column", err));
+    double *number = memory;
+    enum code code = exam_numbers(exam, number, suite->cluster, err);
+    for (int64_t i = 0; i < scores->n && !code; i++) {
+        if (number[i] == floor(number[i]) && fabs(number[i]) <= 9e15)
+            scores->cluster[i] = (int64_t)number[i];
+        else
+            code = err_set(err, DAMAGED,
+                           "'%s' has %g in row %lld of column '%s': clusters are "
+                           "whole numbers",
+                           exam->name, number[i], (long long)scores->id[i], suite->cluster);
+    }
+    block_free(memory);
+    return code;
+}
+
+static enum code read_rows(struct scores *scores, const struct suite *suite,
+                           const struct exam *exam, const struct contestant *subjects,
+                           struct err *err)
+{
+    for (size_t s = 0; s < scores->subject_count; s++)
+        if (subjects[s].predictions)
+            TRY(exam_join(exam, subjects[s].predictions, s ? "baseline predictions" : "predictions",
+                          err));
+    TRY(exam_truth(exam, scores->id, scores->label, scores->target, err));
+    TRY(read_clusters(scores, suite, exam, err));
+    return scores_slices(scores, suite, exam, err);
+}
+
+enum code harness_run(struct scores *scores, const struct suite *suite, const struct exam *exam,
+                      const struct contestant *subjects, const struct harness_opts *opts,
+                      struct err *err)
+{
+    struct arena arena = { 0 };
+    struct scores_shape shape = { .task = exam->task,
+                                  .n = exam->n,
+                                  .classes = exam->classes,
+                                  .width = exam->width,
+                                  .clusters = suite->cluster != NULL,
+                                  .bytes = exam->predictions && exam->predictions->bytes,
+                                  .correct = exam->predictions && exam->predictions->correct };
+    *scores = (struct scores){ 0 };
+    enum code code = scores_init(scores, suite, &shape, expect(&arena, suite, subjects), err);
+    if (!code) code = read_rows(scores, suite, exam, subjects, err);
+    for (size_t s = 0; s < scores->subject_count && !code; s++)
+        code = run_subject(scores, s, suite, exam, &subjects[s], opts, err);
+    if (!code && subjects[0].weights)
+        code = harness_measure(scores, subjects[0].weights, exam->dataset, exam->split, opts, err);
     if (code) scores_release(scores);
     arena_release(&arena);
     return code;

@@ -10,8 +10,9 @@
 
 /* What a subject is made of. */
 struct contestant {
-    const struct weights *weights; /* NULL: the majority baseline, from `train_split` */
-    bool missing;                  /* a baseline that there is not yet */
+    const struct weights *weights;         /* a model that is run, or NULL */
+    const struct predictions *predictions; /* what was predicted elsewhere, or NULL */
+    bool missing; /* a baseline that there is not yet. None of the three: the majority baseline */
 };
 
 struct harness_opts {
@@ -20,12 +21,14 @@ struct harness_opts {
     int64_t call_rows;  /* rows per call, rounded up to the tile; 0: 4096. Changes no result. */
 };
 
-/* Fills `scores` for subjects[0] (the candidate) and the suite's baselines in its order, and takes
- * the measurements that gates name. CONFIG when a model does not fit the data, DAMAGED when a label
- * lies outside the classes (with its row), and what reading and running can give. */
-enum code harness_run(struct scores *scores, const struct suite *suite,
-                      const struct dataset *dataset, const struct contestant *subjects,
-                      const struct harness_opts *opts, struct err *err);
+/* Fills `scores` for subjects[0] (the candidate) and the suite's baselines in its order, under
+ * every condition, and takes the measurements that gates name. CONFIG when a model does not fit
+ * the data, DAMAGED when a label lies outside the classes (with its row) or predictions are not
+ * of these rows, and what reading and running can give. Predictions have no answers under
+ * perturbations. */
+enum code harness_run(struct scores *scores, const struct suite *suite, const struct exam *exam,
+                      const struct contestant *subjects, const struct harness_opts *opts,
+                      struct err *err);
 
 /* Whether a model takes this dataset's rows and gives outputs for its task; CONFIG with both
  * shapes. `what` names the model in the message. */

@@ -1,50 +1,9 @@
-/* Which rows belong to which slice: labels and predicates over columns or features. */
+/* Which rows belong to which slice: labels, lists of ids, and predicates over columns. */
 #include "eval/harness_slices.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
-
-/* Reads a number per row: of a column, or of one feature of the input table. */
-static enum code read_numbers(double *out, const char *name, const struct dataset *dataset,
-                              const struct split *split, struct err *err)
-{
-    const struct column *column = split_column(split, name);
-    uint64_t at = 0;
-    for (size_t f = 0; !column && dataset->feature_names && f < dataset->constants; f++) {
-        if (strcmp(dataset->feature_names[f], name) != 0) continue;
-        column = split_column(split, dataset->input);
-        at = f;
-    }
-    if (!column) return err_set(err, CONFIG, "'%s' has no column '%s'", dataset->path, name);
-    size_t size = h5_type_size(column->type);
-    void *memory = NULL;
-    uint64_t rows = split->rows;
-    TRY(block_alloc(&memory, (size_t)(rows * column->row_bytes) + 1, "a column", err));
-    enum code code = dataset_read(dataset, column, 0, rows, memory, err);
-    for (uint64_t i = 0; !code && i < rows; i++) {
-        const char *from = (const char *)memory + i * column->row_bytes + at * size;
-        union {
-            uint8_t u8;
-            uint16_t u16;
-            uint32_t u32;
-            int32_t i32;
-            int64_t i64;
-            uint64_t u64;
-            float f32;
-            double f64;
-        } number;
-        memcpy(&number, from, size);
-        const double as[H5_TYPE_COUNT] = {
-            [H5_U8] = number.u8,           [H5_U16] = number.u16,
-            [H5_U32] = number.u32,         [H5_I32] = number.i32,
-            [H5_I64] = (double)number.i64, [H5_U64] = (double)number.u64,
-            [H5_F32] = (double)number.f32, [H5_F64] = number.f64,
-        };
-        out[i] = as[column->type];
-    }
-    block_free(memory);
-    return code;
-}
 
 static bool has_label(const struct slice *slice, int32_t label)
 {
@@ -53,23 +12,80 @@ static bool has_label(const struct slice *slice, int32_t label)
     return !slice->labels;
 }
 
-enum code scores_slices(struct scores *scores, const struct suite *suite,
-                        const struct dataset *dataset, const struct split *split, struct err *err)
+static int compare_ids(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static bool is_listed(const struct slice *slice, int64_t id)
+{
+    return bsearch(&id, slice->rows, slice->row_count, sizeof id, compare_ids) != NULL;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* The smallest number that a share q of the column does not exceed (its numbers alone, NaN do not
+ * count); below all of them for q = 0. */
+static double quantile_of(double *sorted, const double *number, int64_t n, double q)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (!isnan(number[i])) sorted[count++] = number[i];
+    qsort(sorted, (size_t)count, sizeof *sorted, compare_numbers);
+    int64_t at = (int64_t)ceil(q * (double)count) - 1;
+    return count == 0 || at < 0 ? -INFINITY : sorted[at < count ? at : count - 1];
+}
+
+/* Both ends of a column's predicate; `scratch` [n]. */
+struct bounds {
+    double above, not_above;
+};
+
+static struct bounds bounds_of(const struct slice *slice, const double *number, double *scratch,
+                               int64_t n)
+{
+    struct bounds bounds = { NAN, NAN };
+    if (!isnan(slice->above_quantile))
+        bounds.above = quantile_of(scratch, number, n, slice->above_quantile);
+    if (!isnan(slice->below_quantile))
+        bounds.not_above = quantile_of(scratch, number, n, slice->below_quantile);
+    return bounds;
+}
+
+/* A comparison with NaN, stated or stored, selects nothing. */
+static bool within(const struct slice *slice, const struct bounds *bounds, double number)
+{
+    bool inside = !isnan(number);
+    if (!isnan(slice->above)) inside = inside && number > slice->above;
+    if (!isnan(slice->below)) inside = inside && number < slice->below;
+    if (!isnan(slice->equal)) inside = inside && number == slice->equal;
+    if (!isnan(slice->above_quantile)) inside = inside && number > bounds->above;
+    if (!isnan(slice->below_quantile)) inside = inside && number <= bounds->not_above;
+    return inside;
+}
+
+enum code scores_slices(struct scores *scores, const struct suite *suite, const struct exam *exam,
+                        struct err *err)
 {
     void *memory = NULL;
-    TRY(block_alloc(&memory, (size_t)scores->n * sizeof(double) + 1, "a column", err));
-    double *number = memory;
+    TRY(block_alloc(&memory, 2 * (size_t)scores->n * sizeof(double) + 8, "a column", err));
+    double *number = memory, *scratch = number + scores->n;
     enum code code = OK;
     for (size_t s = 0; s < suite->slice_count && !code; s++) {
         const struct slice *slice = &suite->slices[s];
+        struct bounds bounds = { NAN, NAN };
         uint8_t *in = scores->slices[s].in;
-        if (slice->column) code = read_numbers(number, slice->column, dataset, split, err);
-        for (int64_t i = 0; i < scores->n && !code; i++) {
-            /* A comparison with NaN, stated or stored, selects nothing. */
+        if (slice->column && (code = exam_numbers(exam, number, slice->column, err))) break;
+        if (slice->column) bounds = bounds_of(slice, number, scratch, scores->n);
+        for (int64_t i = 0; i < scores->n; i++) {
             bool inside = !slice->labels || has_label(slice, scores->label[i]);
-            if (slice->column && !isnan(slice->above)) inside = inside && number[i] > slice->above;
-            if (slice->column && !isnan(slice->below)) inside = inside && number[i] < slice->below;
-            if (slice->column && !isnan(slice->equal)) inside = inside && number[i] == slice->equal;
+            if (slice->column) inside = inside && within(slice, &bounds, number[i]);
+            if (slice->listed) inside = inside && is_listed(slice, scores->id[i]);
             in[i] = inside;
         }
     }

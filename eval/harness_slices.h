@@ -5,7 +5,7 @@
 #include "eval/scores.h"
 
 /* Fills the membership of every slice of the suite. */
-enum code scores_slices(struct scores *scores, const struct suite *suite,
-                        const struct dataset *dataset, const struct split *split, struct err *err);
+enum code scores_slices(struct scores *scores, const struct suite *suite, const struct exam *exam,
+                        struct err *err);
 
 #endif

@@ -85,10 +85,13 @@ static double badness_of(const struct scores *scores, int64_t row)
 {
     const struct subject *subject = &scores->subjects[0];
     if (scores->task == TASK_CLASSIFICATION) {
+        if (subject->hard && subject->prediction[row] != scores->label[row]) return 0;
         if (subject->prediction[row] < 0) return 2;
         return subject->prediction[row] == scores->label[row] ? -1
                                                               : (double)subject->confidence[row];
     }
+    if (subject->nll)
+        return subject->nll[row] / (subject->tokens[row] > 0 ? subject->tokens[row] : 1);
     int kind = scores_kind(scores, metric_find("mae"), 0);
     double error = subject->score[kind][row];
     return isnan(error) ? HUGE_VAL : error;
@@ -134,7 +137,10 @@ static void show_answer(struct page *page, int64_t row)
     struct str *out = page->out;
     const struct scores *scores = page->scores;
     const struct subject *subject = &scores->subjects[0];
-    if (scores->task == TASK_REGRESSION) {
+    if (subject->nll) {
+        str_addf(out, "<b>%.4g</b> nats in <b>%.0f</b> tokens", subject->nll[row],
+                 subject->tokens[row]);
+    } else if (scores->task == TASK_REGRESSION) {
         str_addf(out, "<b>%.4g</b> <span class=\"soft\">wanted %.4g</span>",
                  (double)subject->predicted[row * scores->width],
                  (double)scores->target[row * scores->width]);
@@ -143,8 +149,8 @@ static void show_answer(struct page *page, int64_t row)
     } else {
         str_add(out, "<b>");
         html_text(out, html_class(page, subject->prediction[row]));
-        str_addf(out, "</b> %.1f&nbsp;%%<br><span class=\"soft\">is ",
-                 100 * (double)subject->confidence[row]);
+        if (!subject->hard) str_addf(out, " %.1f&nbsp;%%", 100 * (double)subject->confidence[row]);
+        str_add(out, "</b><br><span class=\"soft\">is ");
         html_text(out, html_class(page, scores->label[row]));
         str_add(out, "</span>");
     }
@@ -156,23 +162,26 @@ void html_examples(struct page *page)
     struct str *out = page->out;
     struct worst worst[EXAMPLES];
     struct err ignored;
-    const struct column *input = split_column(page->split, page->dataset->input);
+    const struct column *input = page->split ? split_column(page->split, page->dataset->input)
+                                             : NULL;
     size_t count = find_worst(page, worst);
-    if (count == 0 || !input) return;
+    if (count == 0) return;
+    bool image = input && is_image(input);
     bool classes = page->scores->task == TASK_CLASSIFICATION;
     str_addf(out,
              "<section><h2>Worst examples</h2><p class=\"note\">%s</p><div class=\"examples%s\">",
              classes ? "Mistakes that the model was surest of." : "Rows with the largest errors.",
-             is_image(input) ? "" : " rows");
-    void *row = arena_take(page->arena, (size_t)input->row_bytes);
+             image ? "" : " rows");
+    void *row = arena_take(page->arena, input ? (size_t)input->row_bytes : 1);
     for (size_t i = 0; i < count; i++) {
-        if (dataset_read(page->dataset, input, (uint64_t)worst[i].row, 1, row, &ignored)) continue;
+        if (input && dataset_read(page->dataset, input, (uint64_t)worst[i].row, 1, row, &ignored))
+            continue;
         str_add(out, "<div class=\"example\">");
-        if (is_image(input)) {
+        if (image) {
             str_add(out, "<img alt=\"\" src=\"");
             html_png(out, row, (int)input->dim[1], (int)input->dim[2], (int)input->dim[3]);
             str_add(out, "\">");
-        } else {
+        } else if (input) {
             show_features(page, input, row);
         }
         show_answer(page, worst[i].row);

@@ -3,11 +3,15 @@
 
 #include "eval/method_run.h"
 
-#include <math.h>
+#define RULE_BIT(rule) (1u << (rule))
+#define RULES_ALONE    (RULE_BIT(RULE_AT_LEAST) | RULE_BIT(RULE_AT_MOST))
+#define RULES_PAIRED                                                                               \
+    (RULE_BIT(RULE_NOT_WORSE_BY) | RULE_BIT(RULE_BETTER_BY) | RULE_BIT(RULE_GAIN_AT_MOST))
 
-#define RULES_ALONE  (1u << RULE_AT_LEAST | 1u << RULE_AT_MOST)
-#define RULES_PAIRED (1u << RULE_NOT_WORSE_BY | 1u << RULE_BETTER_BY | 1u << RULE_GAIN_AT_MOST)
+enum { CLUSTERS_LEAST = 30 };
 
+/* The first row that fits serves, so special cases come before general ones. Each smallest_n is
+ * what docs/gates-study.md found. STATISTIC_COUNT: any kind of statistic. */
 const struct method methods[] = {
     { .name = "clopper_pearson",
       .help = "Exact binomial bound of a proportion.",
@@ -25,6 +29,15 @@ const struct method methods[] = {
       .guarantee = GUARANTEE_EXACT,
       .smallest_n = 1,
       .run = run_mcnemar },
+    { .name = "tango",
+      .help = "Score interval of the difference of paired proportions.",
+      .statistic = STATISTIC_PROPORTION,
+      .rules = RULES_PAIRED | RULES_ALONE,
+      .paired = true,
+      .absolute = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 200,
+      .run = run_tango },
     { .name = "bca_paired",
       .help = "BCa bootstrap of the differences row by row.",
       .statistic = STATISTIC_PROPORTION,
@@ -32,14 +45,29 @@ const struct method methods[] = {
       .paired = true,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
-      .run = run_mean },
+      .run = run_sums },
+    { .name = "miettinen_nurminen",
+      .help = "Score interval of the difference of independent proportions.",
+      .statistic = STATISTIC_PROPORTION,
+      .rules = RULE_BIT(RULE_GAP),
+      .disjoint = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 50,
+      .run = run_miettinen_nurminen },
+    { .name = "bca_gap",
+      .help = "BCa bootstrap over the rows of both slices.",
+      .statistic = STATISTIC_PROPORTION,
+      .rules = RULE_BIT(RULE_GAP),
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 1000,
+      .run = run_sums },
     { .name = "bca",
       .help = "BCa bootstrap of the mean score.",
       .statistic = STATISTIC_MEAN,
       .rules = RULES_ALONE,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
-      .run = run_mean },
+      .run = run_sums },
     { .name = "bca_paired",
       .help = "BCa bootstrap of the differences row by row.",
       .statistic = STATISTIC_MEAN,
@@ -47,7 +75,64 @@ const struct method methods[] = {
       .paired = true,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
-      .run = run_mean },
+      .run = run_sums },
+    { .name = "bca_gap",
+      .help = "BCa bootstrap over the rows of both slices.",
+      .statistic = STATISTIC_MEAN,
+      .rules = RULE_BIT(RULE_GAP),
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 1000,
+      .run = run_sums },
+    { .name = "bca_ratio",
+      .help = "BCa bootstrap of both sums of the ratio.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULES_ALONE,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 200,
+      .smallest_rare = 50,
+      .run = run_sums },
+    { .name = "bca_ratio_paired",
+      .help = "The same for the difference, the same rows for both.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULES_PAIRED,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 200,
+      .smallest_rare = 50,
+      .run = run_sums },
+    { .name = "bca_ratio_gap",
+      .help = "The same for the rows of both slices.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULE_BIT(RULE_GAP),
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 200,
+      .smallest_rare = 50,
+      .run = run_sums },
+    { .name = "delong",
+      .help = "DeLong's variance of the area under the ROC curve, on the logit scale.",
+      .statistic = STATISTIC_RANK,
+      .rules = RULES_ALONE,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 50,
+      .smallest_rare = 20,
+      .run = run_delong },
+    { .name = "delong_paired",
+      .help = "DeLong's variance of the difference on the same rows.",
+      .statistic = STATISTIC_RANK,
+      .rules = RULES_PAIRED,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 50,
+      .smallest_rare = 20,
+      .run = run_delong },
+    { .name = "delong_gap",
+      .help = "DeLong's variance of the difference between slices.",
+      .statistic = STATISTIC_RANK,
+      .rules = RULE_BIT(RULE_GAP),
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 50,
+      .smallest_rare = 20,
+      .run = run_delong },
     { .name = "bootstrap_outer",
       .help = "Bootstrap over rows; the farther of both quantiles bounds on each side, because the "
               "metric's own bias defeats BCa.",
@@ -56,7 +141,7 @@ const struct method methods[] = {
       .biased = true,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
-      .run = run_outer },
+      .run = run_corpus },
     { .name = "bootstrap_outer_paired",
       .help = "The same for the difference, the same rows for both.",
       .statistic = STATISTIC_CORPUS,
@@ -65,7 +150,15 @@ const struct method methods[] = {
       .biased = true,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
-      .run = run_outer },
+      .run = run_corpus },
+    { .name = "bootstrap_outer_gap",
+      .help = "The same for the difference between slices.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULE_BIT(RULE_GAP),
+      .biased = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 1000,
+      .run = run_corpus },
     { .name = "bca_corpus",
       .help = "BCa bootstrap over rows.",
       .statistic = STATISTIC_CORPUS,
@@ -81,6 +174,166 @@ const struct method methods[] = {
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
       .run = run_corpus },
+    { .name = "bca_corpus_gap",
+      .help = "BCa bootstrap over the rows of both slices.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULE_BIT(RULE_GAP),
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 1000,
+      .run = run_corpus },
+    { .name = "bca_clusters",
+      .help = "BCa bootstrap over clusters.",
+      .statistic = STATISTIC_PROPORTION,
+      .rules = RULES_ALONE,
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters_paired",
+      .help = "BCa bootstrap over clusters, the same clusters for both.",
+      .statistic = STATISTIC_PROPORTION,
+      .rules = RULES_PAIRED | RULES_ALONE,
+      .clustered = true,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters_gap",
+      .help = "BCa bootstrap over the clusters of both slices.",
+      .statistic = STATISTIC_PROPORTION,
+      .rules = RULE_BIT(RULE_GAP),
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters",
+      .help = "BCa bootstrap over clusters.",
+      .statistic = STATISTIC_MEAN,
+      .rules = RULES_ALONE,
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters_paired",
+      .help = "BCa bootstrap over clusters, the same clusters for both.",
+      .statistic = STATISTIC_MEAN,
+      .rules = RULES_PAIRED,
+      .clustered = true,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters_gap",
+      .help = "BCa bootstrap over the clusters of both slices.",
+      .statistic = STATISTIC_MEAN,
+      .rules = RULE_BIT(RULE_GAP),
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters",
+      .help = "BCa bootstrap over clusters.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULES_ALONE,
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters_paired",
+      .help = "BCa bootstrap over clusters, the same clusters for both.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULES_PAIRED,
+      .clustered = true,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters_gap",
+      .help = "BCa bootstrap over the clusters of both slices.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULE_BIT(RULE_GAP),
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_sums },
+    { .name = "bca_clusters",
+      .help = "BCa bootstrap over clusters.",
+      .statistic = STATISTIC_RANK,
+      .rules = RULES_ALONE,
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bca_clusters_paired",
+      .help = "BCa bootstrap over clusters, the same clusters for both.",
+      .statistic = STATISTIC_RANK,
+      .rules = RULES_PAIRED,
+      .clustered = true,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bca_clusters_gap",
+      .help = "BCa bootstrap over the clusters of both slices.",
+      .statistic = STATISTIC_RANK,
+      .rules = RULE_BIT(RULE_GAP),
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bca_clusters",
+      .help = "BCa bootstrap over clusters.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULES_ALONE,
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bca_clusters_paired",
+      .help = "BCa bootstrap over clusters, the same clusters for both.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULES_PAIRED,
+      .clustered = true,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bca_clusters_gap",
+      .help = "BCa bootstrap over the clusters of both slices.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULE_BIT(RULE_GAP),
+      .clustered = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bootstrap_outer_clusters",
+      .help = "Bootstrap over clusters; the farther of both quantiles bounds on each side.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULES_ALONE,
+      .clustered = true,
+      .biased = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bootstrap_outer_clusters_paired",
+      .help = "Bootstrap over clusters; the farther of both quantiles bounds on each side.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULES_PAIRED,
+      .clustered = true,
+      .biased = true,
+      .paired = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
+    { .name = "bootstrap_outer_clusters_gap",
+      .help = "Bootstrap over clusters; the farther of both quantiles bounds on each side.",
+      .statistic = STATISTIC_CORPUS,
+      .rules = RULE_BIT(RULE_GAP),
+      .clustered = true,
+      .biased = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = CLUSTERS_LEAST,
+      .run = run_corpus },
     { .name = "order_statistic",
       .help = "Distribution-free bound of a quantile of repeated runs.",
       .statistic = STATISTIC_SYSTEM,
@@ -95,22 +348,34 @@ const struct method methods[] = {
       .guarantee = GUARANTEE_EXACT,
       .smallest_n = 1,
       .run = run_exact },
+    { .name = "trend_t",
+      .help = "Student's t interval of the least-squares slope over versions.",
+      .statistic = STATISTIC_COUNT,
+      .rules = RULE_BIT(RULE_TREND),
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 5,
+      .run = run_trend },
 };
 
 const size_t method_count = sizeof methods / sizeof *methods;
 
 const struct method *method_of(const struct demand *demand)
 {
-    double margin = rule_is_paired(demand->rule) ? question_of(demand, 0.05).bar : 0;
+    const struct metric *metric = demand->metric;
+    bool ruled = rule_is_paired(demand->rule), trend = demand->rule == RULE_TREND;
+    bool relative = ruled && demand->relative;
+    double margin = ruled ? question_of(demand, 0.05).bar : 0;
     for (size_t i = 0; i < method_count; i++) {
         const struct method *method = &methods[i];
-        if (method->statistic != demand->metric->statistic) continue;
-        if (!(method->rules & 1u << demand->rule)) continue;
-        if (method->zero_margin && (margin != 0 || demand->relative)) continue;
-        if (method->absolute && demand->relative) continue;
+        if (!(method->rules & RULE_BIT(demand->rule))) continue;
+        if (trend && metric->statistic < STATISTIC_DOCUMENT) return method;
+        if (method->statistic != metric->statistic) continue;
+        if (method->paired != (ruled || metric->drop)) continue;
+        if (method->zero_margin && (margin != 0 || relative)) continue;
+        if (method->absolute && relative) continue;
         if (method->disjoint && demand->overlapping) continue;
         if (method->clustered != demand->clustered) continue;
-        if (method->biased != demand->metric->biased) continue;
+        if (method->biased != metric->biased) continue;
         return method;
     }
     return NULL;
@@ -121,7 +386,7 @@ struct question question_of(const struct demand *demand, double alpha)
     double sign = demand->metric->higher ? 1 : -1, bar = demand->bar;
     struct question question = { .more = rule_wants_more(demand->rule), .alpha = alpha };
     if (demand->rule == RULE_NOT_WORSE_BY) bar = -bar;
-    if (demand->relative) {
+    if (demand->relative && rule_is_paired(demand->rule)) {
         question.scale = 1 + sign * bar;
         bar = 0;
     }
@@ -130,35 +395,10 @@ struct question question_of(const struct demand *demand, double alpha)
     return question;
 }
 
-/* Whether an answer lies on the right side with all of its interval. */
-static bool lies_right(const struct answer *answer, const struct question *question)
-{
-    if (question->both) return answer->low >= -question->bar && answer->high <= question->bar;
-    return question->more ? answer->low >= question->bar : answer->high <= question->bar;
-}
-
-enum code method_ask(const struct method *method, struct answer *answer,
-                     const struct sample *sample, const struct question *question, struct err *err)
-{
-    *answer = (struct answer){ .value = NAN, .low = NAN, .high = NAN, .p_pass = 1, .p_fail = 1 };
-    answer->check = NAN;
-    if (sample->n <= 0) return OK;
-    TRY(method->run(answer, sample, question, err));
-    answer->count = (double)sample->n;
-    answer->few = sample->n < method->smallest_n;
-    if (answer->few) answer->needed = (double)method->smallest_n;
-    answer->passes = !answer->few && !answer->degenerate && lies_right(answer, question);
-    return OK;
-}
-
 const struct method *method_for(const struct metric *metric, enum rule rule, double margin)
 {
-    for (size_t i = 0; i < method_count; i++) {
-        const struct method *method = &methods[i];
-        if (method->statistic != metric->statistic || !(method->rules & 1u << rule)) continue;
-        if (method->zero_margin && margin != 0) continue;
-        if (method->biased != metric->biased) continue;
-        return method;
-    }
-    return NULL;
+    /* `margin` is the bar of the question already, with its sign and tolerance. */
+    struct demand demand = { .metric = metric, .rule = rule, .bar = margin };
+    if (rule == RULE_NOT_WORSE_BY) demand.bar = -margin;
+    return method_of(&demand);
 }

@@ -119,7 +119,8 @@ struct question question_of(const struct demand *demand, double alpha);
 /* Answers a question: the one way to use a method. Checks what the method needs, fills `passes`,
  * `few`, `count` and `check`. Below the smallest n only `value` is filled (bounds infinite,
  * p-values 1, `needed` the smallest n). What lacks a column that the metric needs, or is not
- * finite, has the value NaN and is not usable. NO_MEMORY. */
+ * finite, or has clusters where the method has none, has the value NaN and is not usable.
+ * NO_MEMORY. */
 enum code method_ask(const struct method *method, struct answer *answer,
                      const struct sample *sample, const struct question *question, struct err *err);
 
@@ -135,7 +136,8 @@ struct prospect {
     double needed;   /* rows for a chance of 80 % at this truth; 0: never */
 };
 
-/* Exact for Clopper-Pearson, by the normal distribution otherwise; chance 0 below smallest_n. */
+/* Exact for Clopper-Pearson, by the normal distribution otherwise; chance 0 below smallest_n (and
+ * smallest infinite). What is measured on a machine is not known before: all NaN. */
 struct prospect method_prospect(const struct method *method, const struct question *question,
                                 const struct outlook *outlook);
 

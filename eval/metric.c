@@ -4,7 +4,6 @@
 #include "base/str.h"
 #include "eval/metric_score.h"
 
-#include <math.h>
 #include <string.h>
 
 const struct metric metrics[] = {
@@ -21,23 +20,131 @@ const struct metric metrics[] = {
       .higher = true,
       .takes_k = true,
       .score = score_top_k },
+    { .name = "micro_f1",
+      .help = "F1 over all decisions; with one label a row it equals accuracy, and micro precision "
+              "and recall too.",
+      .statistic = STATISTIC_PROPORTION,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .row = row_right },
+    { .name = "churn",
+      .help = "Share of rows whose prediction differs from the baseline's.",
+      .statistic = STATISTIC_PROPORTION,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES | NEEDS_BASELINE },
+    { .name = "robustness_drop",
+      .help = "Accuracy on the rows as they are less accuracy on the perturbed rows.",
+      .statistic = STATISTIC_PROPORTION,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES | NEEDS_BASELINE,
+      .drop = true,
+      .row = row_right },
     { .name = "log_loss",
       .help = "Mean of -log(probability of the label), in nats.",
       .statistic = STATISTIC_MEAN,
       .fits = FITS_CLASSIFICATION,
       .score = score_log_loss },
+    { .name = "brier",
+      .help = "Mean squared error of the probabilities, summed over classes (0 to 2).",
+      .statistic = STATISTIC_MEAN,
+      .fits = FITS_CLASSIFICATION,
+      .score = score_brier },
+    { .name = "precision",
+      .help = "Share of the rows predicted to be in a class that are in it.",
+      .statistic = STATISTIC_RATIO,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .takes_class = true,
+      .row = row_precision },
+    { .name = "recall",
+      .help = "Share of the rows in a class that are predicted to be in it.",
+      .statistic = STATISTIC_RATIO,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .takes_class = true,
+      .row = row_recall },
+    { .name = "f1",
+      .help = "Harmonic mean of precision and recall of a class.",
+      .statistic = STATISTIC_RATIO,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .takes_class = true,
+      .row = row_f1 },
+    { .name = "macro_precision",
+      .help = "Precision of each class that occurs as label or prediction, averaged.",
+      .statistic = STATISTIC_CORPUS,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .corpus = corpus_macro_precision,
+      .by_cells = true },
     { .name = "macro_f1",
       .help = "F1 of each class that occurs as label or prediction, averaged.",
       .statistic = STATISTIC_CORPUS,
       .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
       .higher = true,
-      .corpus = corpus_macro_f1 },
+      .corpus = corpus_macro_f1,
+      .by_cells = true },
+    { .name = "balanced_accuracy",
+      .help = "Recall of each class that occurs as label, averaged (macro recall).",
+      .statistic = STATISTIC_CORPUS,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .corpus = corpus_balanced_accuracy,
+      .by_cells = true },
+    { .name = "mcc",
+      .help = "Matthews correlation of label and prediction, for any number of classes.",
+      .statistic = STATISTIC_CORPUS,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES,
+      .higher = true,
+      .corpus = corpus_mcc,
+      .by_cells = true },
+    { .name = "roc_auc",
+      .help = "Area under the ROC curve of class 1 of two; the mean of one class against the rest "
+              "for more.",
+      .statistic = STATISTIC_RANK,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_PROBABILITIES,
+      .higher = true,
+      .corpus = corpus_roc_auc,
+      .order = ORDER_CLASSES },
+    { .name = "pr_auc",
+      .help = "Average precision of class 1 of two; the mean over classes for more.",
+      .statistic = STATISTIC_CORPUS,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_PROBABILITIES,
+      .higher = true,
+      .corpus = corpus_pr_auc,
+      .order = ORDER_CLASSES },
     { .name = "ece",
       .help = "Expected calibration error over 15 equal bins of confidence.",
       .statistic = STATISTIC_CORPUS,
       .biased = true,
       .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES | NEEDS_CONFIDENCE,
       .corpus = corpus_ece },
+    { .name = "ece_debiased",
+      .help = "The same less what noise adds to it.",
+      .statistic = STATISTIC_CORPUS,
+      .biased = true,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES | NEEDS_CONFIDENCE,
+      .corpus = corpus_ece_debiased },
+    { .name = "adaptive_ece",
+      .help = "Calibration error over 15 bins of equally many rows, less what noise adds to it.",
+      .statistic = STATISTIC_CORPUS,
+      .biased = true,
+      .fits = FITS_CLASSIFICATION,
+      .needs = NEEDS_GUESSES | NEEDS_CONFIDENCE,
+      .corpus = corpus_adaptive_ece,
+      .order = ORDER_CONFIDENCE },
     { .name = "confusion",
       .help = "Counts of label against prediction.",
       .statistic = STATISTIC_DOCUMENT,
@@ -52,6 +159,41 @@ const struct metric metrics[] = {
       .statistic = STATISTIC_MEAN,
       .fits = FITS_REGRESSION,
       .score = score_mae },
+    { .name = "quantile_loss",
+      .help = "Mean pinball loss of predictions of the quantile q.",
+      .statistic = STATISTIC_MEAN,
+      .fits = FITS_REGRESSION,
+      .needs = NEEDS_TARGETS,
+      .takes_quantile = true,
+      .row = row_quantile_loss },
+    { .name = "r2",
+      .help = "Share of the targets' variance that is explained, averaged over targets.",
+      .statistic = STATISTIC_CORPUS,
+      .fits = FITS_REGRESSION,
+      .needs = NEEDS_TARGETS,
+      .higher = true,
+      .corpus = corpus_r2 },
+    { .name = "perplexity",
+      .help = "e to the mean negative log-likelihood of a token.",
+      .statistic = STATISTIC_RATIO,
+      .fits = FITS_TOKENS,
+      .needs = NEEDS_TOKENS,
+      .row = row_token_loss,
+      .finish = finish_perplexity },
+    { .name = "bits_per_byte",
+      .help = "Negative log-likelihood in bits for each byte of text.",
+      .statistic = STATISTIC_RATIO,
+      .fits = FITS_TOKENS,
+      .needs = NEEDS_TOKENS | NEEDS_BYTES,
+      .row = row_byte_loss,
+      .finish = finish_bits },
+    { .name = "token_accuracy",
+      .help = "Share of tokens whose first guess is right.",
+      .statistic = STATISTIC_RATIO,
+      .fits = FITS_TOKENS,
+      .needs = NEEDS_TOKENS | NEEDS_CORRECT,
+      .higher = true,
+      .row = row_token_right },
     { .name = "latency_p50",
       .help = "Median time of one call, after warming up.",
       .statistic = STATISTIC_SYSTEM,
@@ -59,6 +201,22 @@ const struct metric metrics[] = {
       .fits = FITS_ALL,
       .takes_batch = true,
       .quantile = 0.5,
+      .samples = 400 },
+    { .name = "latency_p90",
+      .help = "90th percentile of the time of one call, after warming up.",
+      .statistic = STATISTIC_SYSTEM,
+      .unit = UNIT_SECONDS,
+      .fits = FITS_ALL,
+      .takes_batch = true,
+      .quantile = 0.9,
+      .samples = 400 },
+    { .name = "latency_p95",
+      .help = "95th percentile of the time of one call, after warming up.",
+      .statistic = STATISTIC_SYSTEM,
+      .unit = UNIT_SECONDS,
+      .fits = FITS_ALL,
+      .takes_batch = true,
+      .quantile = 0.95,
       .samples = 400 },
     { .name = "latency_p99",
       .help = "99th percentile of the time of one call, after warming up.",
@@ -115,80 +273,4 @@ const char *statistic_text(enum statistic statistic)
         [STATISTIC_EXACT] = "exact",           [STATISTIC_DOCUMENT] = "document",
     };
     return texts[statistic];
-}
-
-size_t metric_scratch(int64_t classes)
-{
-    size_t wide = (size_t)(classes > ECE_BINS ? classes : ECE_BINS);
-    return 3 * wide;
-}
-
-/* Classification: each row's guess, and the score or the columns of a corpus metric. */
-static enum code classified(const struct metric *metric, double *value, const float *outputs,
-                            const int32_t *labels, int64_t n, int64_t k, struct err *err)
-{
-    void *memory = NULL;
-    size_t columns = metric->corpus ? (size_t)n * 8 : 0;
-    enum code code = block_alloc(&memory, columns + metric_scratch(k) * sizeof(double),
-                                 "metric columns", err);
-    if (code) goto out;
-    double *scratch = memory;
-    int32_t *prediction = (int32_t *)(scratch + metric_scratch(k));
-    float *confidence = (float *)(prediction + n);
-    bool finite = true;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        const float *row = outputs + i * k;
-        struct guess guess;
-        if (labels[i] < 0 || labels[i] >= k) {
-            code = err_set(err, DAMAGED, "label %d of row %lld is outside [0, %lld)", labels[i],
-                           (long long)i, (long long)k);
-            goto out;
-        }
-        if (!guess_of(&guess, row, k, labels[i])) {
-            finite = false;
-            continue;
-        }
-        if (metric->corpus) {
-            prediction[i] = guess.prediction;
-            confidence[i] = (float)guess.confidence;
-        } else {
-            sum += metric->score(&(struct example){ .output = row,
-                                                    .width = k,
-                                                    .label = labels[i],
-                                                    .log_sum = guess.log_sum,
-                                                    .k = METRIC_K });
-        }
-    }
-    struct outcomes outcomes = {
-        .n = n, .classes = k, .label = labels, .prediction = prediction, .confidence = confidence
-    };
-    if (!finite)
-        *value = NAN;
-    else
-        *value = metric->corpus ? metric->corpus(&outcomes, NULL, n, scratch) : sum / (double)n;
-out:
-    block_free(memory);
-    return code;
-}
-
-enum code metric_of_rows(const struct metric *metric, double *value, const float *outputs,
-                         const void *targets, int64_t n, int64_t k, struct err *err)
-{
-    if (n <= 0) return err_set(err, USAGE, "cannot compute '%s' over no rows", metric->name);
-    if (!metric->score && !metric->corpus) {
-        return err_set(err, USAGE, "cannot compute '%s' from outputs: it is of kind %s",
-                       metric->name, statistic_text(metric->statistic));
-    }
-    if (metric->fits & FITS_CLASSIFICATION) {
-        return classified(metric, value, outputs, targets, n, k, err);
-    }
-    const float *wanted = targets;
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        sum += metric->score(
-            &(struct example){ .output = outputs + i * k, .width = k, .target = wanted + i * k });
-    }
-    *value = isfinite(sum) ? sum / (double)n : NAN;
-    return OK;
 }

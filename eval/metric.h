@@ -41,13 +41,14 @@ enum {
 
 /* Columns of outcomes that a metric reads. */
 enum {
-    NEEDS_GUESSES = 1 << 0,       /* label, prediction, confidence */
+    NEEDS_GUESSES = 1 << 0,       /* label, prediction */
     NEEDS_PROBABILITIES = 1 << 1, /* label, probability */
     NEEDS_TARGETS = 1 << 2,       /* target, predicted */
     NEEDS_TOKENS = 1 << 3,        /* nll, tokens */
     NEEDS_BYTES = 1 << 4,         /* bytes */
     NEEDS_CORRECT = 1 << 5,       /* correct */
-    NEEDS_BASELINE = 1 << 6       /* the same columns of a second subject */
+    NEEDS_BASELINE = 1 << 6,      /* the same columns of a second subject */
+    NEEDS_CONFIDENCE = 1 << 7     /* confidence */
 };
 
 /* One row as a per-example metric sees it. All outputs are finite. */
@@ -75,8 +76,15 @@ struct outcomes {
     const double *nll, *tokens, *bytes, *correct; /* [n] */
     int32_t of_class;                             /* metrics with takes_class: which */
     double quantile;                              /* quantile_loss: which, in (0, 1) */
-    const int32_t *order; /* set by the methods: see metric_score.h; NULL for callers */
+    const int32_t *order; /* set by the methods (metric_orders); NULL for callers */
 };
+
+/* A row's part in a ratio of sums. */
+struct row_part {
+    double above, below;
+};
+
+enum { METRIC_K = 5, METRIC_CLASS = 1, ECE_BINS = 15 };
 
 struct metric {
     const char *name;
@@ -84,21 +92,29 @@ struct metric {
     enum statistic statistic;
     enum metric_unit unit;
     unsigned fits;       /* FITS_... */
+    unsigned needs;      /* NEEDS_... when there is no stored score */
     bool higher;         /* larger is better */
     bool biased;         /* CORPUS: larger on few rows than on many, so resampling adds bias */
+    bool drop;           /* the second subject's mean less the first's (robustness_drop) */
     bool takes_k;        /* the gate key `k` applies (default METRIC_K) */
     bool takes_batch;    /* the gate keys `batch` and `machine` apply */
     bool takes_class;    /* the gate key `class` applies (default 1, the positive class of two) */
     bool takes_quantile; /* the gate key `q` applies (default 0.5) */
-    unsigned needs;      /* NEEDS_... when there is no stored score */
     double quantile;     /* SYSTEM: which order statistic of the samples is the value */
     int64_t samples;     /* SYSTEM: how many are taken */
-    double (*score)(const struct example *example); /* PROPORTION, MEAN */
-    double (*corpus)(const struct outcomes *outcomes, const int32_t *pick, int64_t n,
-                     double *scratch); /* CORPUS; pick NULL: rows 0..n-1 */
+    /* PROPORTION, MEAN: what is stored for each row */
+    double (*score)(const struct example *example);
+    /* PROPORTION, MEAN, RATIO without a stored score: a row's part above and below the line */
+    struct row_part (*row)(const struct outcomes *outcomes, int64_t row);
+    /* RATIO: from the ratio of the sums to the value; NULL: the ratio is the value */
+    double (*finish)(double ratio);
+    /* CORPUS, RANK: over rows that count `weight` times each (NULL: once); `scratch` holds
+     * metric_scratch() numbers */
+    double (*corpus)(const struct outcomes *outcomes, const int32_t *weight, double *scratch);
+    bool by_cells; /* CORPUS: depends on label and prediction only */
+    /* the lists that `corpus` and RANK want in outcomes->order (metric_orders) */
+    enum metric_order { ORDER_NONE, ORDER_CLASSES, ORDER_CONFIDENCE } order;
 };
-
-enum { METRIC_K = 5, ECE_BINS = 15 };
 
 /* The table, in the order of documentation; the row with this name, or NULL. */
 extern const struct metric metrics[];
@@ -120,8 +136,26 @@ bool guess_of(struct guess *guess, const float *output, int64_t width, int32_t l
 /* The probability of a class with this output; NaN when there is no guess. */
 float guess_probability(const struct guess *guess, float output);
 
-/* f64 numbers of scratch that a corpus metric needs. */
-size_t metric_scratch(int64_t classes);
+/* Whether all columns that the metric reads are there: of one subject, or of two where it needs a
+ * baseline (`others` may be NULL otherwise). Metrics with a stored score need none. */
+bool metric_has_columns(const struct metric *metric, const struct outcomes *outcomes,
+                        const struct outcomes *others);
+
+/* f64 numbers of scratch that a corpus metric needs for these outcomes. */
+size_t metric_scratch(const struct outcomes *outcomes);
+
+/* Lists of rows that a metric wants sorted, each of `outcomes->n` int32_t: one per class by falling
+ * probability (only class 1 of two), or one by rising confidence; equal ones in index order. How
+ * many lists, and filling them (`order` [lists][n]). NO_MEMORY. */
+int64_t metric_order_lists(const struct metric *metric, const struct outcomes *outcomes);
+enum code metric_orders(const struct metric *metric, int32_t *order,
+                        const struct outcomes *outcomes, struct err *err);
+
+/* The value of a metric without a stored score over rows, of a second subject too where it needs
+ * one (churn, robustness_drop). NaN where it is not defined: nothing below the line, one class
+ * only, a column missing. NO_MEMORY. */
+enum code metric_value(const struct metric *metric, double *value, const struct outcomes *outcomes,
+                       const struct outcomes *others, struct err *err);
 
 /* The value of a quality metric over rows: `outputs` [n, k] are logits (then `targets` are int32_t
  * [n]) or predictions (then float [n, k]). NaN when a row is not finite. This is how the trainer

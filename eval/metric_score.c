@@ -1,8 +1,8 @@
-/* Scores of one row, and metrics of many rows together.
+/* Scores and parts of one row.
  *
  * Definitions agree with scikit-learn's where it has them (accuracy_score, top_k_accuracy_score up
- * to ties, log_loss, f1_score with average="macro", mean_squared_error, mean_absolute_error); ECE
- * is that of Guo et al., "On calibration of modern neural networks" (ICML 2017). */
+ * to ties, log_loss, brier_score_loss over all classes, mean_squared_error, mean_absolute_error,
+ * mean_pinball_loss, and precision, recall and F1 of one class). */
 #include "eval/metric_score.h"
 
 #include "base/math.h"
@@ -61,6 +61,17 @@ double score_log_loss(const struct example *example)
     return example->log_sum - (double)example->output[example->label];
 }
 
+double score_brier(const struct example *example)
+{
+    double sum = 0;
+    for (int64_t c = 0; c < example->width; c++) {
+        double away = math_exp((double)example->output[c] - example->log_sum) -
+                      (c == example->label);
+        sum += away * away;
+    }
+    return sum;
+}
+
 double score_mse(const struct example *example)
 {
     double sum = 0;
@@ -80,48 +91,63 @@ double score_mae(const struct example *example)
     return sum / (double)example->width;
 }
 
-double corpus_macro_f1(const struct outcomes *outcomes, const int32_t *pick, int64_t n,
-                       double *scratch)
+struct row_part row_right(const struct outcomes *outcomes, int64_t row)
 {
-    int64_t classes = outcomes->classes;
-    double *hit = scratch, *labelled = hit + classes, *predicted = labelled + classes;
-    memset(scratch, 0, (size_t)(3 * classes) * sizeof *scratch);
-    for (int64_t j = 0; j < n; j++) {
-        int64_t i = pick ? pick[j] : j;
-        int32_t label = outcomes->label[i], prediction = outcomes->prediction[i];
-        labelled[label] += 1;
-        predicted[prediction] += 1;
-        if (label == prediction) hit[label] += 1;
-    }
-    double sum = 0, present = 0;
-    for (int64_t c = 0; c < classes; c++) {
-        double both = labelled[c] + predicted[c];
-        if (both == 0) continue;
-        sum += 2 * hit[c] / both;
-        present += 1;
-    }
-    return sum / present;
+    return (struct row_part){ outcomes->prediction[row] == outcomes->label[row], 1 };
 }
 
-int ece_bin(float confidence)
+struct row_part row_precision(const struct outcomes *outcomes, int64_t row)
 {
-    int bin = (int)((double)confidence * ECE_BINS);
-    /* Closed on the right: a confidence on an edge belongs to the bin below. */
-    if (bin > 0 && (double)confidence * ECE_BINS <= bin) bin--;
-    return bin < ECE_BINS ? bin : ECE_BINS - 1;
+    bool predicted = outcomes->prediction[row] == outcomes->of_class;
+    return (struct row_part){ predicted && outcomes->label[row] == outcomes->of_class, predicted };
 }
 
-double corpus_ece(const struct outcomes *outcomes, const int32_t *pick, int64_t n, double *scratch)
+struct row_part row_recall(const struct outcomes *outcomes, int64_t row)
 {
-    double *gap = scratch; /* sum of (correct - confidence) per bin */
-    memset(gap, 0, ECE_BINS * sizeof *gap);
-    for (int64_t j = 0; j < n; j++) {
-        int64_t i = pick ? pick[j] : j;
-        double confidence = (double)outcomes->confidence[i];
-        gap[ece_bin(outcomes->confidence[i])] += (outcomes->label[i] == outcomes->prediction[i]) -
-                                                 confidence;
+    bool labelled = outcomes->label[row] == outcomes->of_class;
+    return (struct row_part){ labelled && outcomes->prediction[row] == outcomes->of_class,
+                              labelled };
+}
+
+struct row_part row_f1(const struct outcomes *outcomes, int64_t row)
+{
+    int labelled = outcomes->label[row] == outcomes->of_class;
+    int predicted = outcomes->prediction[row] == outcomes->of_class;
+    return (struct row_part){ 2 * labelled * predicted, labelled + predicted };
+}
+
+struct row_part row_quantile_loss(const struct outcomes *outcomes, int64_t row)
+{
+    double sum = 0, q = outcomes->quantile;
+    for (int64_t j = 0; j < outcomes->width; j++) {
+        int64_t at = row * outcomes->width + j;
+        double over = (double)outcomes->target[at] - (double)outcomes->predicted[at];
+        sum += over > 0 ? q * over : (q - 1) * over;
     }
-    double sum = 0;
-    for (int bin = 0; bin < ECE_BINS; bin++) sum += fabs(gap[bin]);
-    return sum / (double)n;
+    return (struct row_part){ sum / (double)outcomes->width, 1 };
+}
+
+struct row_part row_token_loss(const struct outcomes *outcomes, int64_t row)
+{
+    return (struct row_part){ outcomes->nll[row], outcomes->tokens[row] };
+}
+
+struct row_part row_byte_loss(const struct outcomes *outcomes, int64_t row)
+{
+    return (struct row_part){ outcomes->nll[row], outcomes->bytes[row] };
+}
+
+struct row_part row_token_right(const struct outcomes *outcomes, int64_t row)
+{
+    return (struct row_part){ outcomes->correct[row], outcomes->tokens[row] };
+}
+
+double finish_perplexity(double ratio)
+{
+    return math_exp(ratio);
+}
+
+double finish_bits(double ratio)
+{
+    return ratio / 0.69314718055994530942;
 }

@@ -92,7 +92,7 @@ static enum code check_scores(const struct stored *stored, const char *path, str
     TRY(json_get_int(&rows, data, "rows", path, err));
     TRY(json_get_int(&classes, data, "classes", path, err));
     TRY(json_get_text(&task, data, "task", path, err));
-    bool same_task = (strcmp(task, "classification") == 0) == (scores->task == TASK_CLASSIFICATION);
+    bool same_task = strcmp(task, exam_task_text((unsigned)scores->task)) == 0;
     if (rows != scores->n || classes != scores->classes || !same_task)
         return err_set(err, DAMAGED,
                        "the scores beside '%s' are of other data: %lld rows, not %lld", path,
@@ -148,11 +148,13 @@ static enum code decide_again(struct stored *stored, struct decision *decision,
         .device = stored->device,
         .threads = opts->threads,
     };
-    struct decide_opts deciding = { how.seed, how.machine, how.threads };
-    TRY(decision_make(decision, &stored->suite, &stored->scores, &deciding, err));
+    struct decide_opts deciding = part_deciding(stored->inputs, &how);
+    enum code code = decision_make(decision, &stored->suite, &stored->scores, &deciding, err);
+    json_decref((json_t *)(uintptr_t)deciding.history);
+    if (code) return code;
     TRY(part_quality(&quality, &stored->suite, &stored->scores, decision, &how, err));
     TRY(compare(stored->quality, quality, "quality", path, err));
-    TRY(part_measured(&measured, &stored->suite, &stored->scores, decision, &how, err));
+    TRY(part_measured(&measured, &stored->scores, decision, &how, err));
     TRY(compare(stored->measured, measured, "measured", path, err));
     return compare(stored->verdict, part_verdict(decision), "verdict", path, err);
 }

@@ -43,42 +43,44 @@ static const struct eval_baseline *baseline_named(const struct eval_inputs *inpu
 static enum code line_up(struct contestant *subjects, const struct suite *suite,
                          const struct eval_inputs *inputs, struct err *err)
 {
-    subjects[0] = (struct contestant){ .weights = inputs->weights };
+    subjects[0] = (struct contestant){ .weights = inputs->weights,
+                                       .predictions = inputs->predictions };
     for (size_t b = 0; b < suite->baseline_count; b++) {
         const char *name = suite->baselines[b];
         const struct eval_baseline *baseline = baseline_named(inputs, name);
         bool majority = strcmp(name, "majority") == 0;
-        if (!majority && (!baseline || (!baseline->weights && !baseline->missing))) {
+        bool given = baseline && (baseline->weights || baseline->predictions || baseline->missing);
+        if (!majority && !given) {
             err_set(err, CONFIG, "the suite compares with '%s', which was not given", name);
-            if (strcmp(name, "baseline") == 0) err_hint(err, "Name a model with --baseline REF.");
+            if (strcmp(name, "baseline") == 0)
+                err_hint(err, "Name a model with --baseline REF, or predictions with "
+                              "--baseline-predictions FILE.");
             return CONFIG;
         }
         if (majority) continue;
         subjects[b + 1] = (struct contestant){ .weights = baseline->weights,
+                                               .predictions = baseline->predictions,
                                                .missing = baseline->missing };
     }
     return OK;
 }
 
-static json_t *data_json(const struct suite *suite, const struct dataset *dataset)
+static json_t *data_json(const struct exam *exam)
 {
-    const struct split *split = dataset_split(dataset, suite->split);
-    bool classes = dataset->task == TASK_CLASSIFICATION;
     json_t *json = json_object(), *names = json_array();
-    set(json, "dataset", digest_json(&dataset->digest));
-    set(json, "split", json_string(split->name));
-    set(json, "digest", digest_json(&split->digest));
-    set(json, "rows", json_integer((json_int_t)split->rows));
-    set(json, "task", json_string(classes ? "classification" : "regression"));
-    set(json, "classes", json_integer(dataset->classes));
-    for (int64_t c = 0; dataset->class_names && c < dataset->classes; c++)
-        json_array_append_new(names, json_string(dataset->class_names[c]));
+    set(json, "dataset", exam->dataset ? digest_json(&exam->dataset->digest) : json_null());
+    set(json, "split", json_string(exam->split_name));
+    set(json, "digest", digest_json(&exam->digest));
+    set(json, "rows", json_integer(exam->n));
+    set(json, "task", json_string(exam_task_text((unsigned)exam->task)));
+    set(json, "classes", json_integer(exam->classes));
+    for (int64_t c = 0; exam->class_names && c < exam->classes; c++)
+        json_array_append_new(names, json_string(exam->class_names[c]));
     set(json, "class_names", names);
     return json;
 }
 
-static json_t *baselines_json(const struct suite *suite, const struct eval_inputs *inputs,
-                              const struct dataset *dataset)
+static json_t *baselines_json(const struct suite *suite, const struct eval_inputs *inputs)
 {
     json_t *list = json_array();
     for (size_t b = 0; b < suite->baseline_count; b++) {
@@ -90,28 +92,34 @@ static json_t *baselines_json(const struct suite *suite, const struct eval_input
         set(json, "ref", json_string(baseline && baseline->ref ? baseline->ref : name));
         set(json, "missing", json_boolean(!majority && baseline->missing));
         if (majority) {
-            const struct split *train = dataset_split(dataset, suite->train_split);
+            const struct split *train = dataset_split(inputs->dataset, suite->train_split);
             set(json, "train_split", digest_json(&train->digest));
         } else if (!baseline->missing) {
-            set(json, "digest", digest_json(&baseline->weights->digest));
+            set(json, "digest",
+                digest_json(baseline->weights ? &baseline->weights->digest
+                                              : &baseline->predictions->digest));
         }
         json_array_append_new(list, json);
     }
     return list;
 }
 
-static json_t *inputs_json(const struct suite *suite, const struct eval_inputs *inputs)
+static json_t *inputs_json(const struct suite *suite, const struct exam *exam,
+                           const struct eval_inputs *inputs)
 {
     json_t *json = json_object(), *model = json_object();
+    bool ema = inputs->weights && inputs->weights->variant == WEIGHTS_EMA;
     set(model, "name", json_string(inputs->model));
-    set(model, "digest", digest_json(&inputs->weights->digest));
-    set(model, "weights", json_string(inputs->weights->variant == WEIGHTS_EMA ? "ema" : "raw"));
+    set(model, "digest",
+        digest_json(inputs->weights ? &inputs->weights->digest : &inputs->predictions->digest));
+    set(model, "weights", json_string(!inputs->weights ? "predictions" : ema ? "ema" : "raw"));
     set(json, "suite", json_incref(suite->json));
     set(json, "suite_digest", digest_json(&suite->digest));
     set(json, "model", model);
-    set(json, "data", data_json(suite, inputs->dataset));
-    set(json, "baselines", baselines_json(suite, inputs, inputs->dataset));
+    set(json, "data", data_json(exam));
+    set(json, "baselines", baselines_json(suite, inputs));
     set(json, "registry", inputs->registry ? json_incref(inputs->registry) : json_null());
+    if (inputs->history) set(json, "history", json_incref(inputs->history));
     set(json, "pawl", json_string(PAWL_VERSION));
     set(json, "methods", json_string(STATS_VERSION));
     return json;
@@ -124,17 +132,19 @@ static enum code conclude(struct eval_result *result, const struct suite *suite,
 {
     struct decision decision;
     json_t *quality = NULL, *measured = NULL;
-    struct decide_opts how = { opts->seed, opts->machine, opts->threads };
+    struct decide_opts how = part_deciding(inputs, opts);
     enum code code = decision_make(&decision, suite, scores, &how, err);
     if (!code) code = part_quality(&quality, suite, scores, &decision, opts, err);
-    if (!code) code = part_measured(&measured, suite, scores, &decision, opts, err);
+    if (!code) code = part_measured(&measured, scores, &decision, opts, err);
     if (code) {
+        json_decref((json_t *)(uintptr_t)how.history);
         json_decref(inputs);
         json_decref(quality);
         json_decref(measured);
         decision_release(&decision);
         return code;
     }
+    json_decref((json_t *)(uintptr_t)how.history);
     result->json = report_join(inputs, quality, measured, part_verdict(&decision), &result->report);
     result->verdict = decision.verdict;
     code = report_outcome(&decision, err);
@@ -144,17 +154,16 @@ static enum code conclude(struct eval_result *result, const struct suite *suite,
 
 /* Writes all files of the report into `dir`, which is there and empty. */
 static enum code write_files(const char *dir, struct eval_result *result,
-                             const struct scores *scores, const struct dataset *dataset,
+                             const struct scores *scores, const struct exam *exam,
                              struct arena *arena, struct err *err)
 {
     struct str junit = { 0 }, html = { 0 };
-    const json_t *data = json_object_get(json_object_get(result->json, "inputs"), "data");
     struct page page = { .out = &html,
                          .arena = arena,
                          .report = result->json,
                          .scores = scores,
-                         .dataset = dataset,
-                         .split = dataset_split(dataset, html_word(data, "split")) };
+                         .dataset = exam->dataset,
+                         .split = exam->split };
     report_html(&page);
     report_junit(&junit, result->json);
     report_markdown(&result->markdown, result->json);
@@ -173,8 +182,7 @@ out:
 }
 
 static enum code publish(const char *out_dir, struct eval_result *result,
-                         const struct scores *scores, const struct dataset *dataset,
-                         struct err *err)
+                         const struct scores *scores, const struct exam *exam, struct err *err)
 {
     struct arena arena = { 0 };
     char temporary[1100];
@@ -187,7 +195,7 @@ static enum code publish(const char *out_dir, struct eval_result *result,
     if ((code = fs_mkdirs(path_dir(&arena, out_dir), err))) goto out;
     fs_temporary_name(temporary, sizeof temporary, out_dir);
     code = fs_mkdirs(temporary, err);
-    if (!code) code = write_files(temporary, result, scores, dataset, &arena, err);
+    if (!code) code = write_files(temporary, result, scores, exam, &arena, err);
     if (!code) code = fs_publish_dir(temporary, out_dir, err);
     if (code) fs_remove_tree(temporary, NULL);
 out:
@@ -200,43 +208,72 @@ static bool is_verdict(enum code code)
     return code == OK || code == GATE_FAILED || code == INCONCLUSIVE;
 }
 
-enum code eval_run(const struct eval_inputs *inputs, const char *out_dir,
-                   struct eval_result *result, struct err *err)
+/* The rows that decide: a split of the suite's data, or the predictions' own. */
+static enum code take_exam(struct exam *exam, const struct suite *suite,
+                           const struct eval_inputs *inputs, struct err *err)
+{
+    if (inputs->dataset) {
+        TRY(suite_exam(exam, suite, inputs->document, inputs->dataset, inputs->problems, err));
+        exam->predictions = inputs->predictions;
+        return OK;
+    }
+    if (!inputs->predictions)
+        return err_set(err, CONFIG, "cannot evaluate a model under suite '%s': it names no data",
+                       inputs->document->path);
+    TRY(exam_of_predictions(exam, inputs->predictions, err));
+    for (size_t b = 0; b < inputs->baseline_count; b++) {
+        const struct predictions *other = inputs->baselines[b].predictions;
+        bool open = other && !inputs->predictions->probability;
+        if (open && other->classes > exam->classes) exam->classes = other->classes;
+    }
+    return OK;
+}
+
+/* Everything behind the rows: scores, decision, files. */
+static enum code examine(const struct suite *suite, const struct exam *exam,
+                         const struct eval_inputs *inputs, const char *out_dir,
+                         struct eval_result *result, struct err *err)
 {
     struct arena arena = { 0 };
-    struct suite suite = { 0 };
     struct scores scores = { 0 };
     struct err failed;
-    *result = (struct eval_result){ 0 };
-    enum code code = suite_resolve(&suite, inputs->document, inputs->problems, err);
-    if (code) goto out;
-    if ((code = suite_fit(&suite, inputs->document, inputs->dataset, inputs->problems, err)))
-        goto out;
-    struct contestant *subjects = ARENA_ARRAY(&arena, 1 + suite.baseline_count, struct contestant);
-    if ((code = line_up(subjects, &suite, inputs, err))) goto out;
     struct harness_opts how = { inputs->device, inputs->threads, inputs->call_rows };
-    if ((code = harness_run(&scores, &suite, inputs->dataset, subjects, &how, err))) goto out;
-
-    const struct split *split = dataset_split(inputs->dataset, suite.split);
-    result->suite = suite.digest;
-    result->model = inputs->weights->digest;
+    struct contestant *subjects = ARENA_ARRAY(&arena, 1 + suite->baseline_count, struct contestant);
+    enum code code = line_up(subjects, suite, inputs, err);
+    if (code) goto out;
+    if ((code = harness_run(&scores, suite, exam, subjects, &how, err))) goto out;
+    result->suite = suite->digest;
+    result->model = inputs->weights ? inputs->weights->digest : inputs->predictions->digest;
     struct part_opts opts = {
-        .seed = decision_seed(&suite.digest, &split->digest, &result->model),
-        .machine = machine_class(&arena, inputs->threads),
-        .device = inputs->device,
+        .seed = decision_seed(&suite->digest, &exam->digest, &result->model),
+        .machine = inputs->weights ? machine_class(&arena, inputs->threads) : NULL,
+        .device = inputs->weights ? inputs->device : "none",
         .threads = inputs->threads,
     };
-    code = conclude(result, &suite, &scores, inputs_json(&suite, inputs), &opts, err);
+    code = conclude(result, suite, &scores, inputs_json(suite, exam, inputs), &opts, err);
     if (!is_verdict(code)) goto out;
-    enum code written = publish(out_dir, result, &scores, inputs->dataset, &failed);
+    enum code written = publish(out_dir, result, &scores, exam, &failed);
     if (written) {
         code = written;
         if (err) *err = failed;
     }
 out:
-    if (!is_verdict(code)) eval_result_release(result);
     scores_release(&scores);
-    suite_release(&suite);
     arena_release(&arena);
+    return code;
+}
+
+enum code eval_run(const struct eval_inputs *inputs, const char *out_dir,
+                   struct eval_result *result, struct err *err)
+{
+    struct suite suite;
+    struct exam exam;
+    *result = (struct eval_result){ 0 };
+    TRY(suite_resolve(&suite, inputs->document, inputs->problems, err));
+    enum code code = take_exam(&exam, &suite, inputs, err);
+    if (!code) code = suite_fit(&suite, inputs->document, &exam, inputs->problems, err);
+    if (!code) code = examine(&suite, &exam, inputs, out_dir, result, err);
+    if (!is_verdict(code)) eval_result_release(result);
+    suite_release(&suite);
     return code;
 }

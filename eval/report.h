@@ -13,21 +13,24 @@
 
 /* A baseline of the suite, resolved by the caller. */
 struct eval_baseline {
-    const char *name;              /* as the suite's `against` */
-    const char *ref;               /* what it resolved to ("fashion@3"); NULL: its name */
-    const struct weights *weights; /* NULL: majority, or missing */
-    bool missing;                  /* there is none yet: `first` of the suite applies */
+    const char *name;                      /* as the suite's `against` */
+    const char *ref;                       /* what it resolved to ("fashion@3"); NULL: its name */
+    const struct weights *weights;         /* NULL: predictions, majority, or missing */
+    const struct predictions *predictions; /* instead of weights, or NULL */
+    bool missing;                          /* there is none yet: `first` of the suite applies */
 };
 
 struct eval_inputs {
-    const struct document *document; /* the suite */
-    struct problems *problems;       /* receives what is wrong with the suite, with places */
-    const struct dataset *dataset;
-    const char *model; /* as the user named it ("fashion@1", a path) */
-    const struct weights *weights;
+    const struct document *document;       /* the suite */
+    struct problems *problems;             /* receives what is wrong with the suite, with places */
+    const struct dataset *dataset;         /* NULL: the predictions stand alone */
+    const char *model;                     /* as the user named it ("fashion@1", a path) */
+    const struct weights *weights;         /* NULL: predictions */
+    const struct predictions *predictions; /* what another program predicted, or NULL */
     const struct eval_baseline *baselines; /* every `against` of the suite, in any order */
     size_t baseline_count;
-    json_t *registry;   /* registry facts (seal, looks, channel), or NULL: unsealed */
+    json_t *registry;   /* registry facts (seal, look, exposures), or NULL: unsealed */
+    json_t *history;    /* for trends: {gate id: [{version, value}, ...]}, oldest first, or NULL */
     const char *device; /* NULL: "cpu" */
     int threads;        /* 0: all processors */
     int64_t call_rows;  /* rows per call; 0: default. Changes no result */

@@ -1,7 +1,6 @@
 /* quality, measured and verdict as JSON, made from scores and the decision. */
 #include "eval/report_parts.h"
 
-#include "eval/gate_rows.h"
 #include "eval/metric_score.h"
 
 #include <math.h>
@@ -24,6 +23,13 @@ static json_t *digest_json(const struct digest *digest)
     return json_string(digest_text(digest, text));
 }
 
+static json_t *reals_json(const double *value, int64_t n)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < n; i++) json_array_append_new(list, real_or_null(value[i]));
+    return list;
+}
+
 json_t *trial_json(const struct trial *trial)
 {
     const struct gate *gate = trial->gate;
@@ -41,9 +47,10 @@ json_t *trial_json(const struct trial *trial)
     set(json, "value", real_or_null(answer->value));
     set(json, "low", real_or_null(answer->low));
     set(json, "high", real_or_null(answer->high));
-    set(json, "method", json_string(trial->method->name));
-    set(json, "guarantee",
-        json_string(trial->method->guarantee == GUARANTEE_EXACT ? "exact" : "approximate"));
+    const struct method *method = trial->method;
+    bool exact = method && method->guarantee == GUARANTEE_EXACT;
+    set(json, "method", json_string(method ? method->name : "none"));
+    set(json, "guarantee", json_string(exact ? "exact" : "approximate"));
     set(json, "p_pass", real_or_null(answer->p_pass));
     set(json, "p_fail", real_or_null(answer->p_fail));
     set(json, "fail_level", json_real(trial->level));
@@ -53,6 +60,16 @@ json_t *trial_json(const struct trial *trial)
     set(json, "severity", json_string(gate->warn ? "warn" : "block"));
     set(json, "decide", json_string(gate->point ? "point" : "bound"));
     if (gate->against) set(json, "against", json_string(gate->against));
+    if (gate->relative) set(json, "relative", json_true());
+    if (gate->perturb) set(json, "perturb", json_string(gate->perturb));
+    if (gate->over) set(json, "over", json_string(gate->over));
+    if (gate->rule == RULE_GAP)
+        set(json, "sides",
+            json_pack("[I,I]", (json_int_t)trial->sides[0], (json_int_t)trial->sides[1]));
+    if (trial->trend) set(json, "trend", reals_json(trial->trend, trial->n));
+    if (gate->metric->takes_class) set(json, "class", json_integer(gate->of_class));
+    if (gate->metric->takes_quantile) set(json, "q", json_real(gate->q));
+    if (isfinite(answer->check)) set(json, "check", json_real(answer->check));
     if (gate->k) set(json, "k", json_integer(gate->k));
     if (gate->batch) set(json, "batch", json_integer(gate->batch));
     if (gate->machine) set(json, "machine", json_string(gate->machine));
@@ -71,94 +88,6 @@ static json_t *trials_json(const struct decision *decision, bool measured)
         if (decision->trials[i].measured == measured)
             json_array_append_new(list, trial_json(&decision->trials[i]));
     return list;
-}
-
-/* What a list of values is made with. */
-struct valuing {
-    json_t *list;
-    const struct suite *suite;
-    const struct scores *scores;
-    const struct decision *decision;
-    const struct part_opts *opts;
-};
-
-static enum code add_value(struct valuing *valuing, const struct metric *metric, int64_t k,
-                           struct row_choice choice, const char *slice,
-                           const struct subject *subject, struct err *err)
-{
-    const struct scores *scores = valuing->scores;
-    int kind = scores_kind(scores, metric, k);
-    struct rows rows;
-    TRY(rows_gather(&rows, scores, choice, kind, subject, NULL, err));
-    const struct method *method = method_for(metric, metric->higher ? RULE_AT_LEAST : RULE_AT_MOST,
-                                             0);
-    struct answer answer = { .value = NAN, .low = NAN, .high = NAN };
-    struct arena arena = { 0 };
-    struct sample sample = {
-        .metric = metric,
-        .n = rows.n,
-        .score = rows.score,
-        .outcomes = metric->corpus ? &rows.outcomes : NULL,
-        .kept = valuing->decision->kept,
-        .path = resample_path(&arena, metric, k, slice, subject->name, NULL),
-        .seed = valuing->opts->seed,
-        .resamples = rows.n < method->smallest_n ? 0 : valuing->decision->resamples,
-        .threads = valuing->opts->threads,
-    };
-    struct question question = { .more = metric->higher, .alpha = valuing->suite->alpha };
-    enum code code = OK;
-    if (rows.n && rows.finite) code = method->run(&answer, &sample, &question, err);
-    bool bounded = rows.n >= method->smallest_n && !answer.degenerate;
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s}", "metric", metric->name, "slice",
-                             slice, "subject", subject->name, "condition", "clean", "n",
-                             (json_int_t)rows.n, "method", method->name);
-    set(json, "value", real_or_null(answer.value));
-    set(json, "low", real_or_null(bounded ? answer.low : NAN));
-    set(json, "high", real_or_null(bounded ? answer.high : NAN));
-    if (k) set(json, "k", json_integer(k));
-    json_array_append_new(valuing->list, json);
-    arena_release(&arena);
-    rows_release(&rows);
-    return code;
-}
-
-/* Per-example metrics on the suite's slices, and accuracy on each label. */
-static enum code add_slices(struct valuing *valuing, const struct subject *subject, struct err *err)
-{
-    const struct scores *scores = valuing->scores;
-    for (size_t s = 0; s < scores->slice_count; s++) {
-        struct row_choice choice = { scores->slices[s].name, -1 };
-        for (size_t k = 0; k < scores->kind_count; k++)
-            TRY(add_value(valuing, scores->kinds[k].metric, scores->kinds[k].k, choice,
-                          choice.slice, subject, err));
-    }
-    const struct metric *accuracy = metric_find("accuracy");
-    for (int32_t label = 0; scores->task == TASK_CLASSIFICATION && label < scores->classes;
-         label++) {
-        char slice[32];
-        snprintf(slice, sizeof slice, "label=%d", label);
-        TRY(add_value(valuing, accuracy, 0, (struct row_choice){ slice, label }, slice, subject,
-                      err));
-    }
-    return OK;
-}
-
-static enum code add_values(struct valuing *valuing, struct err *err)
-{
-    const struct scores *scores = valuing->scores;
-    for (size_t s = 0; s < scores->subject_count; s++) {
-        const struct subject *subject = &scores->subjects[s];
-        if (subject->missing) continue;
-        struct row_choice all = { "all", -1 };
-        for (size_t k = 0; k < scores->kind_count; k++)
-            TRY(add_value(valuing, scores->kinds[k].metric, scores->kinds[k].k, all, "all", subject,
-                          err));
-        for (size_t m = 0; m < metric_count; m++)
-            if (metrics[m].corpus && metrics[m].fits & 1u << scores->task)
-                TRY(add_value(valuing, &metrics[m], 0, all, "all", subject, err));
-        TRY(add_slices(valuing, subject, err));
-    }
-    return OK;
 }
 
 /* Counts of (label, prediction), only those that occur: [[label, prediction, count], ...]. */
@@ -186,7 +115,7 @@ static json_t *reliability_json(const struct scores *scores, const struct subjec
     int64_t n[ECE_BINS] = { 0 }, right[ECE_BINS] = { 0 };
     double confidence[ECE_BINS] = { 0 };
     for (int64_t i = 0; i < scores->n; i++) {
-        if (subject->prediction[i] < 0) continue;
+        if (subject->hard || subject->prediction[i] < 0) continue;
         int bin = ece_bin(subject->confidence[i]);
         n[bin]++;
         right[bin] += subject->prediction[i] == scores->label[i];
@@ -207,7 +136,6 @@ enum code part_quality(json_t **part, const struct suite *suite, const struct sc
                        const struct decision *decision, const struct part_opts *opts,
                        struct err *err)
 {
-    struct valuing valuing = { json_array(), suite, scores, decision, opts };
     struct digest digest = scores_digest(scores);
     json_t *json = json_object();
     *part = json;
@@ -215,10 +143,11 @@ enum code part_quality(json_t **part, const struct suite *suite, const struct sc
     set(json, "scores", digest_json(&digest));
     set(json, "methods", json_string(STATS_VERSION));
     set(json, "resamples", json_integer(decision->resamples));
-    set(json, "interval", json_real(1 - 2 * suite->alpha));
+    set(json, "interval", json_real(1 - 2 * decision->alpha));
     set(json, "gates", trials_json(decision, false));
-    set(json, "values", valuing.list);
-    enum code code = add_values(&valuing, err);
+    json_t *values = json_array();
+    set(json, "values", values);
+    enum code code = report_values(values, suite, scores, decision, opts, err);
     if (scores->task == TASK_CLASSIFICATION) {
         json_t *confusion = json_object(), *reliability = json_object(), *list = NULL;
         set(json, "confusion", confusion);
@@ -244,8 +173,8 @@ static int compare_samples(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static enum code measurement_json(json_t **out, const struct measurement *measurement,
-                                  const struct suite *suite, struct err *err)
+static enum code measurement_json(json_t **out, const struct measurement *measurement, double alpha,
+                                  struct err *err)
 {
     const struct metric *metric = measurement->metric;
     struct arena arena = { 0 };
@@ -256,9 +185,9 @@ static enum code measurement_json(json_t **out, const struct measurement *measur
     const struct method *method = method_for(metric, metric->higher ? RULE_AT_LEAST : RULE_AT_MOST,
                                              0);
     struct sample sample = { .metric = metric, .n = measurement->count, .measured = sorted };
-    struct question question = { .more = metric->higher, .alpha = suite->alpha };
-    struct answer answer = { .value = NAN, .low = NAN, .high = NAN };
-    enum code code = measurement->count ? method->run(&answer, &sample, &question, err) : OK;
+    struct question question = { .more = metric->higher, .alpha = alpha };
+    struct answer answer;
+    enum code code = method_ask(method, &answer, &sample, &question, err);
     json_t *json = json_pack("{s:s, s:I, s:s}", "metric", metric->name, "n",
                              (json_int_t)measurement->count, "method", method->name);
     set(json, "value", real_or_null(answer.value));
@@ -270,9 +199,8 @@ static enum code measurement_json(json_t **out, const struct measurement *measur
     return code;
 }
 
-enum code part_measured(json_t **part, const struct suite *suite, const struct scores *scores,
-                        const struct decision *decision, const struct part_opts *opts,
-                        struct err *err)
+enum code part_measured(json_t **part, const struct scores *scores, const struct decision *decision,
+                        const struct part_opts *opts, struct err *err)
 {
     json_t *json = json_object(), *list = json_array();
     *part = json;
@@ -284,7 +212,7 @@ enum code part_measured(json_t **part, const struct suite *suite, const struct s
     set(json, "system", list);
     for (size_t i = 0; i < scores->measurement_count; i++) {
         json_t *item = NULL;
-        TRY(measurement_json(&item, &scores->measurements[i], suite, err));
+        TRY(measurement_json(&item, &scores->measurements[i], decision->alpha, err));
         json_array_append_new(list, item);
     }
     return OK;

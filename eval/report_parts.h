@@ -11,15 +11,23 @@ struct part_opts {
     int threads;
 };
 
+/* What decides beside the scores, from the inputs of a report: the look and the values of earlier
+ * versions. `history` of the result is a new reference (or NULL). */
+struct decide_opts part_deciding(const json_t *inputs, const struct part_opts *opts);
+
 /* Values with intervals, gates on them, confusion and reliability. New reference. NO_MEMORY. */
 enum code part_quality(json_t **part, const struct suite *suite, const struct scores *scores,
                        const struct decision *decision, const struct part_opts *opts,
                        struct err *err);
 /* Measurements and gates on them. New reference. */
-enum code part_measured(json_t **part, const struct suite *suite, const struct scores *scores,
+enum code part_measured(json_t **part, const struct scores *scores, const struct decision *decision,
+                        const struct part_opts *opts, struct err *err);
+json_t *part_verdict(const struct decision *decision);
+
+/* Appends the values of every subject under every condition to `values`. NO_MEMORY. */
+enum code report_values(json_t *values, const struct suite *suite, const struct scores *scores,
                         const struct decision *decision, const struct part_opts *opts,
                         struct err *err);
-json_t *part_verdict(const struct decision *decision);
 
 /* One gate as JSON. New reference. */
 json_t *trial_json(const struct trial *trial);

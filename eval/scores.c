@@ -62,7 +62,8 @@ static void each_of_subject(struct scores *scores, size_t index, scores_visit vi
 {
     struct arena *arena = &scores->arena;
     struct subject *subject = &scores->subjects[index];
-    const char *group = arena_format(arena, "%s/clean", scores_group(arena, index));
+    const char *group = arena_format(
+        arena, "%s/%s", scores_group(arena, index % scores->subject_count), subject->condition);
     struct score_column column = { .width = 1 };
     bool tokens = (int)scores->task == TASK_TOKENS;
 #define VISIT(member, column_name, column_type)                                                    \
@@ -74,11 +75,14 @@ static void each_of_subject(struct scores *scores, size_t index, scores_visit vi
     } while (0)
     if (scores->task == TASK_CLASSIFICATION) {
         VISIT(subject->prediction, "prediction", H5_I32);
-        VISIT(subject->label_probability, "label_probability", H5_F32);
-        VISIT(subject->confidence, "confidence", H5_F32);
+        if (!subject->hard) {
+            VISIT(subject->label_probability, "label_probability", H5_F32);
+            VISIT(subject->confidence, "confidence", H5_F32);
+        }
         column.width = scores->classes;
         column.matrix = true;
-        if (scores->probabilities) VISIT(subject->probability, "probability", H5_F32);
+        if (scores->probabilities && !subject->hard)
+            VISIT(subject->probability, "probability", H5_F32);
     } else if (tokens) {
         VISIT(subject->nll, "nll", H5_F64);
         VISIT(subject->tokens, "tokens", H5_F64);
@@ -93,6 +97,7 @@ static void each_of_subject(struct scores *scores, size_t index, scores_visit vi
     column.matrix = false;
     for (size_t k = 0; k < scores->kind_count; k++) {
         const struct score_kind *kind = &scores->kinds[k];
+        if (subject->hard && strcmp(kind->metric->name, "accuracy") != 0) continue;
         const char *name = kind->k ? arena_format(arena, "score/%s_%lld", kind->metric->name,
                                                   (long long)kind->k)
                                    : arena_format(arena, "score/%s", kind->metric->name);
@@ -121,7 +126,7 @@ void scores_each_column(struct scores *scores, scores_visit visit, void *context
         column = (struct score_column){ name, H5_U8, 1, scores->slices[i].in, false };
         scores->slices[i].in = visit(context, &column);
     }
-    for (size_t i = 0; i < scores->subject_count; i++)
+    for (size_t i = 0; i < scores->subject_count * scores->condition_count; i++)
         if (!scores->subjects[i].missing) each_of_subject(scores, i, visit, context);
 }
 
@@ -145,8 +150,45 @@ static void *place(void *context, const struct score_column *column)
     return at;
 }
 
+/* Every subject under every condition. */
+static void line_up(struct scores *scores, const struct suite *suite, const enum presence *presence)
+{
+    struct arena *arena = &scores->arena;
+    size_t all;
+    scores->condition_count = 1 + suite->perturb_count;
+    scores->conditions = ARENA_ARRAY(arena, scores->condition_count, const char *);
+    for (size_t c = 0; c < scores->condition_count; c++)
+        scores->conditions[c] = c ? arena_copy(arena, suite->perturbs[c - 1].name) : "clean";
+    scores->subject_count = 1 + suite->baseline_count;
+    all = scores->subject_count * scores->condition_count;
+    scores->subjects = ARENA_ARRAY(arena, all, struct subject);
+    for (size_t i = 0; i < all; i++) {
+        struct subject *subject = &scores->subjects[i];
+        size_t who = i % scores->subject_count;
+        subject->name = who ? arena_copy(arena, suite->baselines[who - 1]) : "candidate";
+        subject->condition = scores->conditions[i / scores->subject_count];
+        subject->missing = presence && presence[i] == SUBJECT_MISSING;
+        subject->hard = presence && presence[i] == SUBJECT_HARD;
+        subject->score = ARENA_ARRAY(arena, scores->kind_count, double *);
+    }
+}
+
+struct subject *scores_subject(const struct scores *scores, size_t subject, size_t condition)
+{
+    return &scores->subjects[condition * scores->subject_count + subject];
+}
+
+struct subject *scores_under(const struct scores *scores, size_t subject, const char *condition)
+{
+    for (size_t c = 0; c < scores->condition_count; c++)
+        if (!condition || strcmp(scores->conditions[c], condition) == 0)
+            return scores_subject(scores, subject, c);
+    return NULL;
+}
+
 enum code scores_init(struct scores *scores, const struct suite *suite,
-                      const struct scores_shape *shape, const bool *missing, struct err *err)
+                      const struct scores_shape *shape, const enum presence *presence,
+                      struct err *err)
 {
     *scores = (struct scores){ .task = shape->task,
                                .n = shape->n,
@@ -164,14 +206,7 @@ enum code scores_init(struct scores *scores, const struct suite *suite,
     scores->slices = ARENA_ARRAY(arena, suite->slice_count, struct membership);
     for (size_t i = 0; i < suite->slice_count; i++)
         scores->slices[i].name = arena_copy(arena, suite->slices[i].name);
-    scores->subject_count = 1 + suite->baseline_count;
-    scores->subjects = ARENA_ARRAY(arena, scores->subject_count, struct subject);
-    for (size_t i = 0; i < scores->subject_count; i++) {
-        struct subject *subject = &scores->subjects[i];
-        subject->name = i ? arena_copy(arena, suite->baselines[i - 1]) : "candidate";
-        subject->missing = i && missing && missing[i - 1];
-        subject->score = ARENA_ARRAY(arena, scores->kind_count, double *);
-    }
+    line_up(scores, suite, presence);
     struct placing placing = { .n = scores->n };
     scores_each_column(scores, place, &placing);
     enum code code = block_alloc(&scores->memory, placing.size + 64, "scores", err);
@@ -189,33 +224,6 @@ void scores_release(struct scores *scores)
     block_free(scores->memory);
     arena_release(&scores->arena);
     *scores = (struct scores){ 0 };
-}
-
-void scores_enter(struct scores *scores, struct subject *subject, int64_t row, const float *output)
-{
-    struct example example = { .output = output, .width = scores->width };
-    bool finite = true;
-    if (scores->task == TASK_CLASSIFICATION) {
-        struct guess guess;
-        example.width = scores->classes;
-        example.label = scores->label[row];
-        finite = guess_of(&guess, output, scores->classes, example.label);
-        example.log_sum = guess.log_sum;
-        subject->prediction[row] = guess.prediction;
-        subject->label_probability[row] = (float)guess.label_probability;
-        subject->confidence[row] = (float)guess.confidence;
-        for (int64_t c = 0; scores->probabilities && c < scores->classes; c++)
-            subject->probability[row * scores->classes + c] = guess_probability(&guess, output[c]);
-    } else {
-        size_t bytes = (size_t)scores->width * sizeof(float);
-        example.target = scores->target + row * scores->width;
-        memcpy(subject->predicted + row * scores->width, output, bytes);
-        for (int64_t j = 0; j < scores->width; j++) finite = finite && isfinite(output[j]);
-    }
-    for (size_t k = 0; k < scores->kind_count; k++) {
-        example.k = scores->kinds[k].k;
-        subject->score[k][row] = finite ? scores->kinds[k].metric->score(&example) : NAN;
-    }
 }
 
 struct digesting {

@@ -18,10 +18,18 @@ struct membership {
     uint8_t *in; /* [n] 1: the row belongs to the slice */
 };
 
+/* What there is of a subject under a condition. */
+enum presence {
+    SUBJECT_WHOLE,
+    SUBJECT_HARD,   /* classes without probabilities: whether they are right, nothing else */
+    SUBJECT_MISSING /* nothing: a baseline that there is not yet, or no answers under it */
+};
+
 struct subject {
-    const char *name; /* "candidate", or the baseline as the suite writes it */
-    bool missing;     /* a baseline that there is not yet: no columns */
-    double **score;   /* [kinds][n]; NaN where an output was not finite */
+    const char *name;      /* "candidate", or the baseline as the suite writes it */
+    const char *condition; /* "clean", or a perturbation of the suite */
+    bool missing, hard;    /* SUBJECT_MISSING, SUBJECT_HARD */
+    double **score;        /* [kinds][n]; NaN where an output was not finite; NULL: not held */
     /* classification */
     int32_t *prediction;      /* [n]; -1: none */
     float *label_probability; /* [n] */
@@ -56,8 +64,10 @@ struct scores {
     size_t kind_count;
     struct membership *slices; /* the suite's, in its order */
     size_t slice_count;
-    struct subject *subjects;
-    size_t subject_count;
+    const char **conditions; /* "clean", then the suite's perturbations */
+    size_t condition_count;
+    struct subject *subjects; /* [conditions][subjects] */
+    size_t subject_count;     /* under one condition: the candidate and its baselines */
     struct measurement *measurements;
     size_t measurement_count;
 };
@@ -70,15 +80,31 @@ struct scores_shape {
 };
 
 /* Takes room for all columns that the suite wants: every per-example metric of the task, top_k
- * for each k that a gate names, all probabilities where a gate's metric needs them. `missing`
- * [baseline_count] says which baselines there are not yet (NULL: all are there). NO_MEMORY. */
+ * for each k that a gate names, all probabilities where a gate's metric needs them. `presence`
+ * [conditions][subjects] says what there is (NULL: everything, whole). NO_MEMORY. */
 enum code scores_init(struct scores *scores, const struct suite *suite,
-                      const struct scores_shape *shape, const bool *missing, struct err *err);
+                      const struct scores_shape *shape, const enum presence *presence,
+                      struct err *err);
 void scores_release(struct scores *scores);
 
 /* Enters row `row` of a subject from its outputs [classes or width]; label or target of the row
  * must be there already. Safe from several threads for different rows. */
 void scores_enter(struct scores *scores, struct subject *subject, int64_t row, const float *output);
+
+/* The same from what another program predicted: the probabilities of all classes, and which class
+ * it chose (-1: no answer), with `scratch` [classes]; the class alone, for SUBJECT_HARD; the sums
+ * of a row of tokens. */
+void scores_enter_shares(struct scores *scores, struct subject *subject, int64_t row,
+                         const float *share, int32_t prediction, float *scratch);
+void scores_enter_class(struct scores *scores, struct subject *subject, int64_t row,
+                        int32_t prediction);
+void scores_enter_tokens(struct scores *scores, struct subject *subject, int64_t row,
+                         const struct predictions *predictions);
+
+/* A subject under a condition, both by number; by the name of the condition (NULL: clean), NULL
+ * when there is none. */
+struct subject *scores_subject(const struct scores *scores, size_t subject, size_t condition);
+struct subject *scores_under(const struct scores *scores, size_t subject, const char *condition);
 
 /* The column of a metric, or -1. */
 int scores_kind(const struct scores *scores, const struct metric *metric, int64_t k);

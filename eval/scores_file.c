@@ -200,6 +200,7 @@ static enum code check_guesses(const struct scores *scores, const struct subject
         int32_t prediction = subject->prediction[i];
         if (prediction < -1 || prediction >= scores->classes)
             return out_of_range(path, "prediction", i, prediction, err);
+        if (subject->hard) continue;
         if (!is_share(subject->label_probability[i]))
             return out_of_range(path, "label_probability", i, (double)subject->label_probability[i],
                                 err);
@@ -216,6 +217,7 @@ static enum code check_scores(const struct scores *scores, const struct subject 
     for (size_t k = 0; k < scores->kind_count; k++) {
         const struct metric *metric = scores->kinds[k].metric;
         bool share = metric->statistic == STATISTIC_PROPORTION;
+        if (!subject->score[k]) continue;
         for (int64_t i = 0; i < scores->n; i++) {
             double score = subject->score[k][i];
             bool fine = isnan(score) || (share ? score == 0 || score == 1 : score >= 0);
@@ -281,7 +283,7 @@ static enum code check_values(const struct scores *scores, const char *path, str
         for (int64_t i = 0; i < scores->n; i++)
             if (scores->slices[s].in[i] > 1)
                 return out_of_range(path, scores->slices[s].name, i, scores->slices[s].in[i], err);
-    for (size_t s = 0; s < scores->subject_count; s++) {
+    for (size_t s = 0; s < scores->subject_count * scores->condition_count; s++) {
         const struct subject *subject = &scores->subjects[s];
         if (subject->missing) continue;
         if (subject->prediction) TRY(check_guesses(scores, subject, path, err));
@@ -329,13 +331,24 @@ static enum code read_header(struct h5 *h5, struct scores_shape *shape, const ch
     return code;
 }
 
-/* Which baselines the file has no group for. */
-static bool *find_missing(struct arena *arena, struct h5 *h5, const struct suite *suite)
+/* What the file has of each subject under each condition. The candidate's own answers must be
+ * there: without them its columns are missed below. */
+static enum presence *find_presence(struct arena *arena, struct h5 *h5, const struct suite *suite)
 {
-    bool *missing = ARENA_ARRAY(arena, suite->baseline_count + 1, bool);
-    for (size_t b = 0; b < suite->baseline_count; b++)
-        missing[b] = !h5_has(h5, scores_group(arena, b + 1));
-    return missing;
+    size_t subjects = 1 + suite->baseline_count, conditions = 1 + suite->perturb_count;
+    enum presence *presence = ARENA_ARRAY(arena, subjects * conditions, enum presence);
+    for (size_t i = 0; i < subjects * conditions; i++) {
+        const char *condition = i < subjects ? "clean" : suite->perturbs[i / subjects - 1].name;
+        const char *group = arena_format(arena, "%s/%s", scores_group(arena, i % subjects),
+                                         condition);
+        const char *guess = arena_format(arena, "%s/prediction", group);
+        const char *share = arena_format(arena, "%s/confidence", group);
+        if (!h5_has(h5, group))
+            presence[i] = i ? SUBJECT_MISSING : SUBJECT_WHOLE;
+        else if (h5_has(h5, guess) && !h5_has(h5, share))
+            presence[i] = SUBJECT_HARD;
+    }
+    return presence;
 }
 
 enum code scores_read(struct scores *scores, const struct suite *suite, const char *path,
@@ -352,7 +365,7 @@ enum code scores_read(struct scores *scores, const struct suite *suite, const ch
     if (code) goto out;
     struct transfer transfer = { .h5 = &h5, .scores = scores, .path = path, .err = err };
     if ((code = read_header(&h5, &shape, path, err))) goto out;
-    if ((code = scores_init(scores, suite, &shape, find_missing(&arena, &h5, suite), err)))
+    if ((code = scores_init(scores, suite, &shape, find_presence(&arena, &h5, suite), err)))
         goto out;
     scores_each_column(scores, read_column, &transfer);
     if ((code = transfer.code)) goto out;

@@ -19,15 +19,6 @@
 double stats_proportion_low(int64_t hits, int64_t n, double alpha);
 double stats_proportion_high(int64_t hits, int64_t n, double alpha);
 
-/* A statistic over rows `pick` [n] of something (pick NULL: rows 0..n-1); `scratch` is this
- * thread's. */
-struct statistic_call {
-    double (*value)(const void *context, const int32_t *pick, int64_t n, double *scratch);
-    const void *context;
-    int64_t n;
-    size_t scratch; /* numbers of scratch it wants */
-};
-
 struct resample_opts {
     uint64_t key;
     int64_t count; /* of resamples, at least 2 */
@@ -45,12 +36,43 @@ struct bootstrap {
     bool degenerate;           /* no spread, or the estimate lies outside all resamples */
 };
 
-/* Draws and evaluates all resamples. The acceleration is the jackknife's: over single rows up to
- * JACKKNIFE_GROUPS of them, over as many equal groups (assigned by a keyed permutation) above.
- * NO_MEMORY. bootstrap_release accepts a zeroed struct. */
+/* A function of sums over units (rows, or clusters): each unit has `columns` numbers, a resample is
+ * `units` units drawn with replacement. Means, ratios and their differences are such functions, and
+ * a resample costs one pass over the units at most. */
+enum { SUM_COLUMNS = 4 };
+struct sums_call {
+    double (*value)(const void *context, const double *sum, double units);
+    const void *context;
+    const double *part; /* [units, columns] */
+    int64_t units;
+    int columns; /* 1 to SUM_COLUMNS */
+};
+
+/* Draws and evaluates all resamples; with count 0 in `opts` only the estimate is filled. Up to
+ * SUM_KINDS distinct units are drawn as counts, exactly and in time that does not grow with the
+ * units. The acceleration is the full jackknife's. NO_MEMORY. bootstrap_release accepts a zeroed
+ * struct. */
+enum { SUM_KINDS = 64 };
+enum code bootstrap_sums(struct bootstrap *bootstrap, const struct sums_call *call,
+                         const struct resample_opts *opts, struct err *err);
+
+/* A statistic of weighted rows: `weight` [rows] says how often each row counts (NULL: once each);
+ * `scratch` is this thread's. What is drawn are rows, or clusters of rows. */
+struct weights_call {
+    double (*value)(const void *context, const int32_t *weight, double *scratch);
+    const void *context;
+    int64_t rows;
+    size_t scratch;         /* numbers of scratch it wants */
+    const int64_t *share;   /* [rows] how many alike rows a row stands for; NULL: 1 each */
+    const int32_t *cluster; /* [rows] 0 .. clusters - 1; NULL: none. Not together with share */
+    int64_t clusters;
+};
+
+/* Likewise. The acceleration is the jackknife's: over single units up to JACKKNIFE_GROUPS of them,
+ * over as many equal groups (assigned by a keyed permutation) above. */
 enum { JACKKNIFE_GROUPS = 1000 };
-enum code bootstrap_run(struct bootstrap *bootstrap, const struct statistic_call *call,
-                        const struct resample_opts *opts, struct err *err);
+enum code bootstrap_weights(struct bootstrap *bootstrap, const struct weights_call *call,
+                            const struct resample_opts *opts, struct err *err);
 void bootstrap_release(struct bootstrap *bootstrap);
 
 /* The BCa bound below which the truth lies with confidence `level` (0.05: a lower bound, 0.95: an
@@ -71,6 +93,56 @@ double bootstrap_reach_level(const struct bootstrap *bootstrap, double at);
 double stats_quantile(const double *sorted, int64_t n, double quantile);
 double stats_quantile_low(const double *sorted, int64_t n, double quantile, double alpha);
 double stats_quantile_high(const double *sorted, int64_t n, double quantile, double alpha);
+
+/* Paired proportions: of n rows, `only` are right for the candidate alone and `other` for the
+ * baseline alone. Tango's score statistic for "the difference is `margin`" (Statistics in Medicine
+ * 17, 1998), approximately standard normal, falling with the margin; and the difference at which it
+ * is z. */
+double stats_tango_score(int64_t only, int64_t other, int64_t n, double margin);
+double stats_tango_bound(int64_t only, int64_t other, int64_t n, double z);
+
+/* McNemar's mid-p for "the candidate is not better" (Fagerland, Lydersen, Laake, BMC Medical
+ * Research Methodology 13, 2013): half of the observed table's probability counts. */
+double stats_mcnemar_mid_p(int64_t only, int64_t other);
+
+/* Two independent proportions: Miettinen and Nurminen's score statistic for "p1 - p2 is `margin`"
+ * (Statistics in Medicine 4, 1985), and the difference at which it is z. */
+struct two_proportions {
+    int64_t hits[2], n[2];
+};
+double stats_independent_score(const struct two_proportions *two, double margin);
+double stats_independent_bound(const struct two_proportions *two, double z);
+
+/* The area under the ROC curve with each row's part in it: DeLong, DeLong, Clarke-Pearson
+ * (Biometrics 44, 1988), in n log n (Sun and Xu, IEEE Signal Processing Letters 21, 2014).
+ * `part` [n] is added to: the sum of squares is the variance (with the factors m / (m - 1) of
+ * DeLong's covariances), the differences of two models' parts give that of their difference.
+ * `order` holds the rows by falling score. NaN when all rows are of one kind. */
+struct rank_rows {
+    const float *score;   /* row i's is score[i * stride] */
+    const int32_t *order; /* [n] */
+    const int32_t *label; /* [n] */
+    int64_t n, stride;
+    int32_t positive; /* the label of positives */
+};
+double stats_auc(double *part, const struct rank_rows *rows, double weight);
+
+/* Student's t distribution with `freedom` degrees. */
+double stats_t_cdf(double t, double freedom);
+double stats_t_quantile(double p, double freedom);
+
+/* The least-squares slope of value against 0, 1, 2, ... with its standard error (n >= 3). */
+struct slope {
+    double slope, error;
+};
+struct slope stats_slope(const double *value, int64_t n);
+
+/* A permutation test by sign flips: the share of sign patterns (1 + those that reach the observed
+ * sum) / (1 + count) for the mean of `part` - `bar`. Small: the mean lies above the bar (below it,
+ * when `above` is false). Assumes that parts are as likely above as below their mean by the same
+ * amount. */
+double stats_sign_flip(const double *part, int64_t n, double bar, bool above,
+                       const struct resample_opts *opts);
 
 /* Holm's step-down test (Scandinavian Journal of Statistics 6, 1979): rejected[i] says whether the
  * hypothesis with p[i] is rejected with familywise error alpha; level[i] is what its p was held to

@@ -45,6 +45,9 @@ static enum code parse_slice(struct suite *suite, struct slice *slice, const jso
     TRY(optional_real(&slice->above, where, "above", name, err));
     TRY(optional_real(&slice->below, where, "below", name, err));
     TRY(optional_real(&slice->equal, where, "equal", name, err));
+    TRY(optional_real(&slice->above_quantile, where, "above_quantile", name, err));
+    TRY(optional_real(&slice->below_quantile, where, "below_quantile", name, err));
+    slice->listed = json_object_get(where, "rows") != NULL;
     if (json_object_get(where, "column"))
         TRY(text_of(&slice->column, where, "column", name, suite, err));
     if (!json_object_get(where, "label")) return OK;
@@ -77,6 +80,47 @@ static enum code parse_rule(struct gate *gate, const json_t *json, const char *n
     return broken(name, "it names a rule that is not known", err);
 }
 
+static bool names_slice(const struct suite *suite, const char *name)
+{
+    return strcmp(name, "all") == 0 || suite_slice(suite, name);
+}
+
+/* What is compared with what: baseline, two slices, earlier versions, changed rows. */
+static enum code parse_sides(struct suite *suite, struct gate *gate, const json_t *json,
+                             const char *name, struct err *err)
+{
+    gate->relative = json_is_true(json_object_get(json, "relative"));
+    if (json_object_get(json, "against"))
+        TRY(text_of(&gate->against, json, "against", name, suite, err));
+    if (rule_is_paired(gate->rule) && !gate->against)
+        return broken(name, "a gate has no baseline", err);
+    if (gate->relative && !rule_is_paired(gate->rule))
+        return broken(name, "a relative margin has no baseline", err);
+    if (json_object_get(json, "perturb")) {
+        TRY(text_of(&gate->perturb, json, "perturb", name, suite, err));
+        bool known = false;
+        for (size_t p = 0; p < suite->perturb_count; p++)
+            known = known || strcmp(suite->perturbs[p].name, gate->perturb) == 0;
+        if (!known) return broken(name, "a gate names a perturbation that is not there", err);
+    }
+    if (gate->rule == RULE_TREND) {
+        TRY(text_of(&gate->over, json, "over", name, suite, err));
+        TRY(json_get_int(&gate->last, json, "last", name, err));
+        if (gate->last < 3 || gate->last > 100) return broken(name, "a trend is too short", err);
+    }
+    if (gate->rule != RULE_GAP) return OK;
+    json_t *gap;
+    TRY(json_get_array(&gap, json, "gap", name, err));
+    for (size_t i = 0; i < 2; i++) {
+        const char *side = json_string_value(json_array_get(gap, i));
+        bool rest = side && i == 1 && strcmp(side, "rest") == 0;
+        if (!side || (!rest && !names_slice(suite, side)))
+            return broken(name, "a gap names a slice that is not there", err);
+        gate->gap[i] = arena_copy(&suite->arena, side);
+    }
+    return OK;
+}
+
 static enum code parse_gate(struct suite *suite, struct gate *gate, const json_t *json,
                             const char *name, struct err *err)
 {
@@ -92,8 +136,16 @@ static enum code parse_gate(struct suite *suite, struct gate *gate, const json_t
     TRY(word_of(&gate->warn, json, "severity", severities, name, err));
     TRY(word_of(&gate->point, json, "decide", decides, name, err));
     if (json_object_get(json, "why")) TRY(text_of(&gate->why, json, "why", name, suite, err));
-    if (rule_is_paired(gate->rule)) TRY(text_of(&gate->against, json, "against", name, suite, err));
+    TRY(parse_sides(suite, gate, json, name, err));
     if (gate->metric->takes_k) TRY(json_get_int(&gate->k, json, "k", name, err));
+    gate->of_class = 1;
+    gate->q = 0.5;
+    int64_t of_class = 1;
+    if (gate->metric->takes_class) TRY(json_get_int(&of_class, json, "class", name, err));
+    if (of_class < 0 || of_class > 1000000) return broken(name, "a class is out of range", err);
+    gate->of_class = (int32_t)of_class;
+    if (gate->metric->takes_quantile) TRY(json_get_real(&gate->q, json, "q", name, err));
+    if (!(gate->q > 0 && gate->q < 1)) return broken(name, "a quantile is out of range", err);
     if (gate->metric->takes_batch) {
         TRY(json_get_int(&gate->batch, json, "batch", name, err));
         TRY(text_of(&gate->machine, json, "machine", name, suite, err));
@@ -101,10 +153,36 @@ static enum code parse_gate(struct suite *suite, struct gate *gate, const json_t
     const json_t *slice = json_object_get(json, "slice");
     if (json_is_string(slice)) {
         gate->slice = arena_copy(&suite->arena, json_string_value(slice));
-        bool known = strcmp(gate->slice, "all") == 0 || suite_slice(suite, gate->slice);
-        return known ? OK : broken(name, "a gate names a slice that is not there", err);
+        return names_slice(suite, gate->slice)
+                   ? OK
+                   : broken(name, "a gate names a slice that is not there", err);
     }
     return json_object_get(slice, "every") ? OK : broken(name, "a gate has no slice", err);
+}
+
+static enum code parse_perturbs(struct suite *suite, const char *name, struct err *err)
+{
+    const json_t *list = json_object_get(suite->json, "perturb");
+    suite->perturbs = ARENA_ARRAY(&suite->arena, json_array_size(list) + 1, struct suite_perturb);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        struct suite_perturb *perturb = &suite->perturbs[i];
+        const json_t *item = json_array_get(list, i);
+        json_t *with;
+        TRY(text_of(&perturb->name, item, "name", name, suite, err));
+        TRY(json_get_object(&with, item, "with", name, err));
+        TRY(perturb_read(&perturb->how, with, name, err));
+        suite->perturb_count++;
+    }
+    return OK;
+}
+
+/* A member that may be null: there is no data section. */
+static enum code optional_text(const char **text, const char *key, const char *name,
+                               struct suite *suite, struct err *err)
+{
+    *text = NULL;
+    if (json_is_null(json_object_get(suite->json, key))) return OK;
+    return text_of(text, suite->json, key, name, suite, err);
 }
 
 static void note_baselines(struct suite *suite)
@@ -126,8 +204,11 @@ static enum code parse(struct suite *suite, const char *name, struct err *err)
     const json_t *json = suite->json;
     json_t *slices, *gates;
     TRY(text_of(&suite->name, json, "name", name, suite, err));
-    TRY(text_of(&suite->split, json, "split", name, suite, err));
-    TRY(text_of(&suite->train_split, json, "train_split", name, suite, err));
+    TRY(optional_text(&suite->split, "split", name, suite, err));
+    TRY(optional_text(&suite->train_split, "train_split", name, suite, err));
+    if (json_object_get(json, "cluster"))
+        TRY(text_of(&suite->cluster, json, "cluster", name, suite, err));
+    TRY(parse_perturbs(suite, name, err));
     TRY(json_get_real(&suite->alpha, json, "alpha", name, err));
     if (!(suite->alpha > 0 && suite->alpha <= 0.2))
         return broken(name, "alpha is out of range", err);

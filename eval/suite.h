@@ -8,7 +8,9 @@
 #define PAWL_EVAL_SUITE_H
 
 #include "base/schema.h"
+#include "eval/exam.h"
 #include "eval/metric.h"
+#include "eval/perturb.h"
 
 enum rule {
     RULE_AT_LEAST,
@@ -32,19 +34,36 @@ struct slice {
     const char *name;
     const int32_t *labels; /* NULL: any */
     size_t label_count;
-    const char *column;         /* NULL: none */
-    double above, below, equal; /* of the column; NaN: not stated */
+    const char *column;                    /* NULL: none */
+    double above, below, equal;            /* of the column; NaN: not stated */
+    double above_quantile, below_quantile; /* the same, as shares of its rows in order */
+    bool listed;                           /* only the rows that an index file names */
+    const int64_t *rows; /* their ids, ascending; NULL in a suite that came from a report */
+    size_t row_count;
+};
+
+/* A change of the rows under which gates may decide. */
+struct suite_perturb {
+    const char *name;
+    struct perturbing how; /* kind and options; perturb_begin does the rest */
 };
 
 struct gate {
     const char *id, *why; /* why may be NULL */
     bool goal;
     const struct metric *metric;
-    int64_t k; /* 0 unless the metric takes it */
+    int64_t k;        /* 0 unless the metric takes it */
+    int32_t of_class; /* metrics of one class: which; otherwise 1 */
+    double q;         /* quantile_loss: which; otherwise 0.5 */
     enum rule rule;
     double bar;
-    const char *against; /* baseline as written; NULL: none */
+    bool relative;       /* paired rules: the bar is a share of the baseline's value */
+    const char *against; /* baseline as written, "anchor:DIGEST"; NULL: none */
     const char *slice;   /* "all" or a slice's name; NULL: every label by itself */
+    const char *gap[2];  /* RULE_GAP: two slices, the second may be "rest"; NULL otherwise */
+    const char *perturb; /* the rows are changed by it first; NULL: they are not */
+    const char *over;    /* RULE_TREND: the channel that is looked back at; NULL otherwise */
+    int64_t last;        /* RULE_TREND: how many versions, this one among them */
     double tolerate;
     int64_t min_examples;
     bool warn, point;
@@ -56,10 +75,13 @@ struct suite {
     struct arena arena;
     json_t *json; /* the effective suite */
     struct digest digest;
-    const char *name, *split, *train_split; /* splits may be NULL: no data section */
+    const char *name, *split, *train_split; /* splits are NULL without a data section */
     double alpha;
     bool first_passes;   /* no baseline yet: pass instead of inconclusive */
     bool small_reported; /* below min_examples: shown, not counted */
+    const char *cluster; /* column of what is drawn together; NULL: every row by itself */
+    struct suite_perturb *perturbs;
+    size_t perturb_count;
     struct slice *slices;
     size_t slice_count;
     struct gate *gates; /* goals first, then guards, as written */
@@ -83,10 +105,24 @@ enum code suite_resolve(struct suite *suite, const struct document *document,
 enum code suite_parse(struct suite *suite, json_t *json, const char *name, struct err *err);
 void suite_release(struct suite *suite);
 
-/* Whether the suite fits the data: splits and columns are there, metrics are for its task, labels
- * lie within its classes. Problems with their place, and CONFIG. */
+/* The split of the dataset that decides, as an exam. A split that is not there is a problem with
+ * its place, and CONFIG; so is a training split that a baseline needs. */
+enum code suite_exam(struct exam *exam, const struct suite *suite, const struct document *document,
+                     const struct dataset *dataset, struct problems *problems, struct err *err);
+
+/* Whether the suite fits the data: columns and rows are there, metrics are for its task, labels lie
+ * within its classes, perturbations change such rows, baselines can be made. Problems with their
+ * place, and CONFIG. */
 enum code suite_fit(const struct suite *suite, const struct document *document,
-                    const struct dataset *dataset, struct problems *problems, struct err *err);
+                    const struct exam *exam, struct problems *problems, struct err *err);
+
+/* The place of the baseline `name` in the document (its first `against`), and what it means there:
+ * a REF whose path can be opened from here. */
+const char *suite_baseline_ref(struct arena *arena, const struct document *document,
+                               const char *name);
+
+/* `against` of a gate in a document as the effective suite writes it; NULL: none. */
+const char *against_text(struct arena *arena, const struct node *gate);
 
 /* By name; NULL when there is none ("all" is none). */
 const struct slice *suite_slice(const struct suite *suite, const char *name);

@@ -1,48 +1,10 @@
 /* The keys of a suite: the tables that drive parser, help, JSON Schema and manual. */
-#include "eval/suite.h"
+#include "eval/suite_fields.h"
 
-#include <math.h>
+#include "eval/perturb.h"
 
 static const char *const first_words[] = { "hold", "pass", NULL };
 static const char *const small_words[] = { "inconclusive", "report", NULL };
-static const char *const severity_words[] = { "block", "warn", NULL };
-static const char *const decide_words[] = { "bound", "point", NULL };
-static const char *const every_words[] = { "label", NULL };
-
-static const struct field every_fields[] = {
-    { .key = "of",
-      .type = FIELD_WORD,
-      .words = every_words,
-      .required = true,
-      .since = "0.1",
-      .help = "What the rows are divided by.",
-      .example = "label" },
-    { 0 },
-};
-
-static const struct field named_fields[] = {
-    { .key = "slice",
-      .type = FIELD_TEXT,
-      .required = true,
-      .since = "0.1",
-      .help = "Name of a slice of this suite, or 'all'.",
-      .example = "footwear" },
-    { 0 },
-};
-
-static const struct choice slice_choices[] = {
-    { .name = "every",
-      .help = "Each label by itself: one gate for each.",
-      .fields = every_fields,
-      .shorthand = "of" },
-    { .name = "named",
-      .help = "A slice by its name; the name alone says the same.",
-      .fields = named_fields,
-      .shorthand = "slice",
-      .plain = true },
-    { 0 },
-};
-
 static const struct field label_item = {
     .type = FIELD_INT, .low = 0, .high = 2147483647, .example = "5"
 };
@@ -75,6 +37,25 @@ static const struct field where_fields[] = {
       .since = "0.1",
       .help = "Rows whose column is exactly this.",
       .example = "3" },
+    { .key = "above_quantile",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 1,
+      .since = "0.1",
+      .help = "Rows whose column is larger than this quantile of it.",
+      .example = "0.9" },
+    { .key = "below_quantile",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 1,
+      .since = "0.1",
+      .help = "Rows whose column is not larger than this quantile of it.",
+      .example = "0.1" },
+    { .key = "rows",
+      .type = FIELD_PATH,
+      .since = "0.1",
+      .help = "A file with the ids of the rows, one a line; its content belongs to the suite.",
+      .example = "hard-cases.txt" },
     { 0 },
 };
 
@@ -97,133 +78,24 @@ static const struct field slice_fields[] = {
 
 static const struct field slice_item = { .type = FIELD_MAP, .fields = slice_fields };
 
-#define GATE_FIELDS                                                                                \
-    { .key = "metric",                                                                             \
-      .type = FIELD_TEXT,                                                                          \
-      .required = true,                                                                            \
-      .since = "0.1",                                                                              \
-      .help = "What is measured.",                                                                 \
-      .example = "accuracy" },                                                                     \
-        { .key = "k",                                                                              \
-          .type = FIELD_INT,                                                                       \
-          .low = 1,                                                                                \
-          .high = 1000000,                                                                         \
-          .since = "0.1",                                                                          \
-          .help = "top_k: how many guesses count; 5 when left out.",                               \
-          .example = "3" },                                                                        \
-        { .key = "slice",                                                                          \
-          .type = FIELD_CHOICE,                                                                    \
-          .choices = slice_choices,                                                                \
-          .fallback = "all",                                                                       \
-          .since = "0.1",                                                                          \
-          .help = "Which rows: all, a slice by name, or {every: label}.",                          \
-          .example = "{every: label}" },                                                           \
-        { .key = "at_least",                                                                       \
-          .type = FIELD_ANY,                                                                       \
-          .since = "0.1",                                                                          \
-          .help = "The value must not be below this.",                                             \
-          .example = "0.91" },                                                                     \
-        { .key = "at_most",                                                                        \
-          .type = FIELD_ANY,                                                                       \
-          .since = "0.1",                                                                          \
-          .help = "The value must not be above this; times and bytes with their unit.",            \
-          .example = "2ms" },                                                                      \
-        { .key = "against",                                                                        \
-          .type = FIELD_REF,                                                                       \
-          .since = "0.1",                                                                          \
-          .help = "A baseline: majority, linear, baseline (from --baseline), or any model.",       \
-          .example = "fashion@production" },                                                       \
-        { .key = "not_worse_by",                                                                   \
-          .type = FIELD_REAL,                                                                      \
-          .low = 0,                                                                                \
-          .high = INFINITY,                                                                        \
-          .since = "0.1",                                                                          \
-          .help = "The baseline may be better by at most this.",                                   \
-          .example = "0.005" },                                                                    \
-        { .key = "better_by",                                                                      \
-          .type = FIELD_REAL,                                                                      \
-          .low = 0,                                                                                \
-          .high = INFINITY,                                                                        \
-          .since = "0.1",                                                                          \
-          .help = "Better than the baseline by at least this; 0: better at all.",                  \
-          .example = "0.02" },                                                                     \
-        { .key = "gain_at_most",                                                                   \
-          .type = FIELD_REAL,                                                                      \
-          .low = 0,                                                                                \
-          .high = INFINITY,                                                                        \
-          .since = "0.1",                                                                          \
-          .help = "A larger gain over the baseline is too good to be true.",                       \
-          .example = "0.15" },                                                                     \
-        { .key = "tolerate",                                                                       \
-          .type = FIELD_REAL,                                                                      \
-          .low = 0,                                                                                \
-          .high = INFINITY,                                                                        \
-          .fallback = "0",                                                                         \
-          .since = "0.1",                                                                          \
-          .help = "Moves the bar of this gate by so much, for passing and for failing.",           \
-          .example = "0.05" },                                                                     \
-        { .key = "min_examples",                                                                   \
-          .type = FIELD_INT,                                                                       \
-          .low = 0,                                                                                \
-          .high = INFINITY,                                                                        \
-          .fallback = "0",                                                                         \
-          .since = "0.1",                                                                          \
-          .help = "With fewer rows than this, see small_slices.",                                  \
-          .example = "200" },                                                                      \
-        { .key = "severity",                                                                       \
-          .type = FIELD_WORD,                                                                      \
-          .words = severity_words,                                                                 \
-          .fallback = "block",                                                                     \
-          .since = "0.1",                                                                          \
-          .help = "Whether a release must pass it.",                                               \
-          .example = "warn" },                                                                     \
-        { .key = "decide",                                                                         \
-          .type = FIELD_WORD,                                                                      \
-          .words = decide_words,                                                                   \
-          .fallback = "bound",                                                                     \
-          .since = "0.1",                                                                          \
-          .help = "By the bound at alpha, or by the point value (which ignores noise).",           \
-          .example = "bound" },                                                                    \
-        { .key = "batch",                                                                          \
-          .type = FIELD_INT,                                                                       \
-          .low = 1,                                                                                \
-          .high = 65536,                                                                           \
-          .since = "0.1",                                                                          \
-          .help = "System metrics: rows in a call; 1 when left out, 256 for throughput.",          \
-          .example = "1" },                                                                        \
-        { .key = "machine",                                                                        \
-          .type = FIELD_TEXT,                                                                      \
-          .since = "0.1",                                                                          \
-          .help = "System metrics: the machine class that the bar holds for, or 'any'.",           \
-          .example = "any" },                                                                      \
-    {                                                                                              \
-        .key = "why", .type = FIELD_TEXT, .since = "0.1", .help = "The reason for the bar.",       \
-        .example = "the sorter's contract with the warehouse"                                      \
-    }
-
-static const struct field goal_fields[] = {
-    { .key = "id",
+static const struct field perturb_fields[] = {
+    { .key = "name",
       .type = FIELD_NAME,
       .required = true,
       .since = "0.1",
-      .help = "Name of the goal, in reports and policies.",
-      .example = "quality" },
-    GATE_FIELDS,
-    { 0 },
-};
-
-static const struct field guard_fields[] = {
-    { .key = "id",
-      .type = FIELD_NAME,
+      .help = "What gates call this perturbation.",
+      .example = "noisy" },
+    { .key = "with",
+      .type = FIELD_CHOICE,
+      .choices = perturb_choices,
+      .required = true,
       .since = "0.1",
-      .help = "Name of the guard; made from metric, rule, slice and baseline when left out.",
-      .example = "no-regression" },
-    GATE_FIELDS,
+      .help = "How each row is changed before the model sees it.",
+      .example = "{gaussian_noise: {sigma: 0.1}}" },
     { 0 },
 };
 
-static const struct field goal_item = { .type = FIELD_MAP, .fields = goal_fields };
-static const struct field guard_item = { .type = FIELD_MAP, .fields = guard_fields };
+static const struct field perturb_item = { .type = FIELD_MAP, .fields = perturb_fields };
 
 static const struct field data_fields[] = {
     { .key = "file",
@@ -258,9 +130,8 @@ static const struct field suite_fields[] = {
     { .key = "data",
       .type = FIELD_MAP,
       .fields = data_fields,
-      .required = true,
       .since = "0.1",
-      .help = "What the model is evaluated on.",
+      .help = "What the model is evaluated on; predictions may stand alone without it.",
       .example = "{file: ../fashion-mnist.h5, split: test}" },
     { .key = "alpha",
       .type = FIELD_REAL,
@@ -285,6 +156,18 @@ static const struct field suite_fields[] = {
       .help = "What a gate with fewer rows than its min_examples is: inconclusive, or reported "
               "without counting.",
       .example = "report" },
+    { .key = "cluster",
+      .type = FIELD_TEXT,
+      .since = "0.1",
+      .help = "A column of whole numbers: rows with the same one belong together and are drawn "
+              "together.",
+      .example = "patient" },
+    { .key = "perturb",
+      .type = FIELD_LIST,
+      .item = &perturb_item,
+      .since = "0.1",
+      .help = "Changes of the rows under which gates may ask for quality, too.",
+      .example = "[{name: noisy, with: {gaussian_noise: {sigma: 0.1}}}]" },
     { .key = "slices",
       .type = FIELD_LIST,
       .item = &slice_item,
@@ -293,7 +176,7 @@ static const struct field suite_fields[] = {
       .example = "[{name: footwear, where: {label: [5, 7, 9]}}]" },
     { .key = "goals",
       .type = FIELD_LIST,
-      .item = &goal_item,
+      .item = &suite_goal_item,
       .nonempty = true,
       .required = true,
       .since = "0.1",
@@ -301,7 +184,7 @@ static const struct field suite_fields[] = {
       .example = "[{id: quality, metric: accuracy, at_least: 0.91}]" },
     { .key = "guards",
       .type = FIELD_LIST,
-      .item = &guard_item,
+      .item = &suite_guard_item,
       .since = "0.1",
       .help = "Gates that protect, without being the purpose.",
       .example = "[{metric: accuracy, against: linear, better_by: 0.02}]" },

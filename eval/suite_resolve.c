@@ -1,18 +1,19 @@
-/* From the document to the effective suite: what the tables of keys cannot say is checked here, and
- * every gate gets every member.
+/* From the document to the effective suite: JSON in which every gate has every member and nothing
+ * depends on where files lie.
  *
  * All problems are collected with their place; JSON is only made of what is sound. */
-#include "eval/suite.h"
+#include "eval/suite_reader.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-struct reader {
-    struct arena *arena;
-    struct problems *problems;
-    const struct node *root;
-    json_t *ids; /* object: ids taken so far */
-};
+enum { INDEX_LIMIT = 256 << 20 };
+
+static void set(json_t *json, const char *key, json_t *value)
+{
+    REQUIRE(json_object_set_new(json, key, value) == 0);
+}
 
 const char *rule_text(enum rule rule)
 {
@@ -45,287 +46,134 @@ const char *suite_data_file(struct arena *arena, const struct document *document
                                                  : NULL;
 }
 
-static struct problem *refuse(struct reader *reader, const struct node *node, const char *message)
+struct problem *reader_refuse(struct reader *reader, const struct node *node, const char *message)
 {
     return problem_add(reader->problems, node->mark, "%s", message);
 }
 
-static const struct metric *read_metric(struct reader *reader, const struct node *gate)
+bool reader_named(struct reader *reader, const char *key, const char *what, const struct node *node)
 {
-    const struct node *node = node_at(gate, "metric");
-    const struct metric *metric = metric_find(node->text);
-    if (metric && metric->statistic != STATISTIC_DOCUMENT) return metric;
-    const char **names = ARENA_ARRAY(reader->arena, metric_count + 1, const char *);
-    struct str allowed = { 0 };
+    const struct node *list = node_at(reader->root, key);
+    const char **names = ARENA_ARRAY(reader->arena, node_count(reader->root, key) + 2,
+                                     const char *);
     size_t count = 0;
-    for (size_t i = 0; i < metric_count; i++) {
-        if (metrics[i].statistic == STATISTIC_DOCUMENT) continue;
-        str_addf(&allowed, "%s%s", count ? ", " : "metrics: ", metrics[i].name);
-        names[count++] = metrics[i].name;
+    if (strcmp(key, "slices") == 0) names[count++] = "all";
+    for (const struct node *item = list ? list->first : NULL; item; item = item->next) {
+        names[count] = node_text(item, "name");
+        if (strcmp(names[count++], node->text) == 0) return true;
     }
-    struct problem *problem = refuse(
-        reader, node,
-        metric ? arena_format(reader->arena, "metric '%s' is a table and has no bar", node->text)
-               : arena_format(reader->arena, "unknown metric '%s'",
-                              text_shown(reader->arena, node->text)));
-    problem->allowed = arena_copy(reader->arena, str_text(&allowed));
-    problem->nearest = metric ? NULL : text_nearest(node->text, names);
-    if (problem->nearest)
-        problem->hint = arena_format(reader->arena, "did you mean '%s'?", problem->nearest);
-    str_release(&allowed);
-    return NULL;
+    struct problem *problem = reader_refuse(reader, node,
+                                            arena_format(reader->arena, "unknown %s '%s'", what,
+                                                         text_shown(reader->arena, node->text)));
+    problem->nearest = text_nearest(node->text, names);
+    problem->hint = problem->nearest
+                        ? arena_format(reader->arena, "did you mean '%s'?", problem->nearest)
+                        : arena_format(reader->arena, "name it under '%s'", key);
+    return false;
 }
 
-/* Exactly one rule; -1 after a problem. */
-static int read_rule(struct reader *reader, const struct node *gate)
+/* The ids of an index file, ascending: one a line, '#' begins a remark. */
+static bool parse_ids(struct reader *reader, const struct node *node, const struct bytes *bytes,
+                      int64_t **ids, size_t *count)
 {
-    int found = -1;
-    for (int r = 0; r < RULE_COUNT; r++) {
-        const struct node *node = node_at(gate, rule_text((enum rule)r));
-        if (!node) continue;
-        if (found >= 0) {
-            struct problem *problem = refuse(
-                reader, node,
-                arena_format(reader->arena, "a gate has one rule, this one has %s and %s",
-                             rule_text((enum rule)found), rule_text((enum rule)r)));
-            problem->hint = "make two gates of it";
-            return -1;
+    const char *at = bytes->at, *end = at + bytes->len;
+    *count = 0;
+    for (int line = 1; at < end; line++) {
+        const char *next = memchr(at, '\n', (size_t)(end - at));
+        char *stop = NULL;
+        at += strspn(at, " \t\r");
+        if (*at != '\n' && *at != '#' && at < end) {
+            int64_t id = strtoll(at, &stop, 10);
+            bool alone = stop != at && (stop[strspn(stop, " \t\r")] == '\n' ||
+                                        stop[strspn(stop, " \t\r")] == '#' ||
+                                        stop + strspn(stop, " \t\r") == end);
+            if (!alone) {
+                reader_refuse(reader, node,
+                              arena_format(reader->arena, "line %d of '%s' is no row number", line,
+                                           node->text));
+                return false;
+            }
+            (*ids)[(*count)++] = id;
         }
-        found = r;
-    }
-    if (found >= 0) return found;
-    refuse(reader, gate, "this gate has no rule")->allowed =
-        "rules: at_least, at_most, not_worse_by, better_by, gain_at_most";
-    return -1;
-}
-
-/* A bar in the metric's unit; NaN after a problem. */
-static double read_bar(struct reader *reader, const struct node *node, const struct metric *metric)
-{
-    const char *reason = NULL, *what = "a number";
-    double value = NAN;
-    int64_t bytes = 0;
-    bool fine;
-    if (metric->unit == UNIT_SECONDS) {
-        what = "a time with its unit, like 2ms";
-        fine = units_time(&value, node->text, NULL, &reason);
-    } else if (metric->unit == UNIT_BYTES) {
-        what = "bytes, like 8MiB";
-        fine = units_bytes(&bytes, node->text, &reason);
-        value = (double)bytes;
-    } else {
-        fine = !node->quoted && units_real(&value, node->text, false, &reason);
-    }
-    if (!fine) {
-        refuse(reader, node,
-               arena_format(reader->arena, "the bar of '%s' must be %s, got '%s'", metric->name,
-                            what, text_shown(reader->arena, node->text)))
-            ->hint = reason;
-        return NAN;
-    }
-    bool share = metric->unit == UNIT_NONE && metric->statistic != STATISTIC_MEAN;
-    if (value < 0 || (share && value > 1)) {
-        refuse(reader, node,
-               arena_format(reader->arena, "the bar of '%s' must be %s, got %s", metric->name,
-                            share ? "from 0 to 1" : "at least 0",
-                            text_shown(reader->arena, node->text)))
-            ->hint = share && value <= 100 ? "shares are written as 0.91, not 91" : NULL;
-        return NAN;
-    }
-    return value;
-}
-
-/* Whether rule, metric and `against` go together. */
-static bool check_rule(struct reader *reader, const struct node *gate, const struct metric *metric,
-                       enum rule rule)
-{
-    const struct node *node = node_at(gate, rule_text(rule)), *against = node_at(gate, "against");
-    if (rule_is_paired(rule) && !against) {
-        refuse(reader, node, arena_format(reader->arena, "'%s' needs a baseline", rule_text(rule)))
-            ->hint = "add 'against: majority', 'against: linear' or a model";
-        return false;
-    }
-    if (!rule_is_paired(rule) && against) {
-        refuse(reader, against,
-               arena_format(reader->arena, "'%s' looks at the model alone and has no baseline",
-                            rule_text(rule)))
-            ->hint = "with 'against' the rules are not_worse_by, better_by and gain_at_most";
-        return false;
-    }
-    bool system = metric->statistic == STATISTIC_SYSTEM || metric->statistic == STATISTIC_EXACT;
-    if (system && rule_is_paired(rule)) {
-        refuse(reader, node,
-               arena_format(reader->arena,
-                            "'%s' is measured for the model alone: '%s' does not fit", metric->name,
-                            rule_text(rule)))
-            ->hint = "use at_most or at_least";
-        return false;
-    }
-    if (!rule_is_paired(rule) && metric->higher != (rule == RULE_AT_LEAST)) {
-        refuse(reader, node,
-               arena_format(reader->arena, "'%s' is better when it is %s: '%s' does not guard it",
-                            metric->name, metric->higher ? "larger" : "smaller", rule_text(rule)))
-            ->hint = metric->higher ? "use at_least" : "use at_most";
-        return false;
-    }
-    if (against && strcmp(against->text, "majority") == 0 &&
-        !(metric->fits & FITS_CLASSIFICATION)) {
-        refuse(reader, against, "the baseline 'majority' is for classification");
-        return false;
+        if (!next) break;
+        at = next + 1;
     }
     return true;
 }
 
-/* Keys that say something only for some metrics; elsewhere they would silently do nothing. */
-static void check_extras(struct reader *reader, const struct node *gate,
-                         const struct metric *metric)
+static int compare_ids(const void *a, const void *b)
 {
-    const struct {
-        const char *key;
-        bool fits;
-    } extras[] = { { "k", metric->takes_k },
-                   { "batch", metric->takes_batch },
-                   { "machine", metric->takes_batch } };
-    for (size_t i = 0; i < sizeof extras / sizeof *extras; i++) {
-        const struct node *node = node_at(gate, extras[i].key);
-        if (!node || extras[i].fits) continue;
-        problem_add(reader->problems, node->key_mark, "'%s' does nothing for metric '%s'",
-                    extras[i].key, metric->name)
-            ->hint = "remove it";
-    }
-    bool system = metric->statistic == STATISTIC_SYSTEM || metric->statistic == STATISTIC_EXACT;
-    const char *slice = node_choice(gate, "slice");
-    bool whole = strcmp(slice, "named") == 0 &&
-                 strcmp(node_text(node_options(gate, "slice"), "slice"), "all") == 0;
-    const struct node *few = node_at(gate, "min_examples");
-    if (system && !whole)
-        refuse(reader, node_options(gate, "slice"),
-               arena_format(reader->arena, "'%s' is not measured by slices", metric->name));
-    if (system && !few->is_default)
-        problem_add(reader->problems, few->key_mark, "'min_examples' does nothing for metric '%s'",
-                    metric->name)
-            ->hint = "remove it";
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
 }
 
-/* The slice of a gate as JSON: a name, or {"every": "label"}; NULL after a problem. */
-static json_t *read_slice(struct reader *reader, const struct node *gate)
+/* Reads an index file; false after a problem. The ids are in the reader's arena. */
+static bool read_index(struct reader *reader, const struct node *where, int64_t **ids,
+                       size_t *count)
 {
-    const struct node *options = node_options(gate, "slice");
-    if (strcmp(options->key, "every") == 0) return json_pack("{s:s}", "every", "label");
-    const struct node *node = node_at(options, "slice");
-    if (strcmp(node->text, "all") == 0) return json_string("all");
-    const char *names[128] = { "all" };
-    size_t count = 1;
-    const struct node *slices = node_at(reader->root, "slices");
-    for (const struct node *s = slices ? slices->first : NULL; s; s = s->next) {
-        const char *name = node_text(s, "name");
-        if (strcmp(name, node->text) == 0) return json_string(name);
-        if (count < 127) names[count++] = name;
+    const struct node *node = node_at(where, "rows");
+    struct bytes bytes;
+    struct err err = { 0 };
+    if (fs_read(reader->arena, &bytes, node_path(reader->arena, where, "rows"), INDEX_LIMIT,
+                &err)) {
+        reader_refuse(reader, node, arena_format(reader->arena, "%.300s", err.message));
+        return false;
     }
-    struct problem *problem = refuse(
-        reader, node,
-        arena_format(reader->arena, "unknown slice '%s'", text_shown(reader->arena, node->text)));
-    problem->nearest = text_nearest(node->text, names);
-    problem->hint = problem->nearest
-                        ? arena_format(reader->arena, "did you mean '%s'?", problem->nearest)
-                        : "name it under 'slices'";
-    return NULL;
+    size_t lines = 2;
+    for (size_t i = 0; i < bytes.len; i++) lines += bytes.at[i] == '\n';
+    *ids = ARENA_ARRAY(reader->arena, lines, int64_t);
+    if (!parse_ids(reader, node, &bytes, ids, count)) return false;
+    qsort(*ids, *count, sizeof **ids, compare_ids);
+    for (size_t i = 0; i < *count; i++) {
+        if (i == 0 || (*ids)[i] != (*ids)[i - 1]) continue;
+        reader_refuse(reader, node,
+                      arena_format(reader->arena, "'%s' names row %lld twice", node->text,
+                                   (long long)(*ids)[i]));
+        return false;
+    }
+    if (*count) return true;
+    reader_refuse(reader, node, arena_format(reader->arena, "'%s' names no rows", node->text));
+    return false;
 }
 
-/* The id as written, or one made from what the gate says; unique in either case. */
-static const char *read_id(struct reader *reader, const struct node *gate, const json_t *slice,
-                           const struct metric *metric, enum rule rule)
+/* The content of an index file belongs to the suite, its place does not. */
+static void read_rows(struct reader *reader, json_t *json, const struct node *where,
+                      const struct node *slice)
 {
-    const struct node *node = node_at(gate, "id");
-    if (node) {
-        if (json_object_get(reader->ids, node->text)) {
-            refuse(reader, node,
-                   arena_format(reader->arena, "two gates have the id '%s'", node->text));
-            return NULL;
-        }
-        json_object_set_new(reader->ids, node->text, json_true());
-        return node->text;
-    }
-    const char *part = json_string_value(slice);
-    const struct node *against = node_at(gate, "against");
-    const char *stem = arena_format(reader->arena, "%s-%s%s%s%s%s", metric->name, rule_text(rule),
-                                    against ? "-" : "", against ? against->text : "",
-                                    part && strcmp(part, "all") == 0 ? "" : "-",
-                                    !part                      ? "every-label"
-                                    : strcmp(part, "all") == 0 ? ""
-                                                               : part);
-    const char *id = stem;
-    for (int i = 2; json_object_get(reader->ids, id); i++)
-        id = arena_format(reader->arena, "%s-%d", stem, i);
-    json_object_set_new(reader->ids, id, json_true());
-    return id;
-}
-
-static void set(json_t *json, const char *key, json_t *value)
-{
-    REQUIRE(json_object_set_new(json, key, value) == 0);
-}
-
-/* One gate with every member; nothing is added when there was a problem. */
-static void read_gate(struct reader *reader, json_t *gates, const struct node *gate, bool goal)
-{
-    const struct metric *metric = read_metric(reader, gate);
-    int rule = read_rule(reader, gate);
-    if (!metric || rule < 0) return;
-    const struct node *limit = node_at(gate, rule_text((enum rule)rule));
-    json_t *slice = read_slice(reader, gate);
-    bool paired = rule_is_paired((enum rule)rule);
-    double bar = paired ? node_real(limit, NULL) : read_bar(reader, limit, metric);
-    bool fine = check_rule(reader, gate, metric, (enum rule)rule);
-    check_extras(reader, gate, metric);
-    const char *id = slice ? read_id(reader, gate, slice, metric, (enum rule)rule) : NULL;
-    if (!fine || isnan(bar) || !id) {
-        json_decref(slice);
-        return;
-    }
-    json_t *json = json_object();
-    set(json, "id", json_string(id));
-    set(json, "goal", json_boolean(goal));
-    set(json, "metric", json_string(metric->name));
-    set(json, "rule", json_string(rule_text((enum rule)rule)));
-    set(json, "bar", json_real(bar));
-    set(json, "slice", slice);
-    set(json, "tolerate", json_real(node_real(gate, "tolerate")));
-    set(json, "min_examples", json_integer(node_int(gate, "min_examples")));
-    set(json, "severity", json_string(node_text(gate, "severity")));
-    set(json, "decide", json_string(node_text(gate, "decide")));
-    if (paired) set(json, "against", json_string(node_text(gate, "against")));
-    if (metric->takes_k)
-        set(json, "k", json_integer(node_has(gate, "k") ? node_int(gate, "k") : METRIC_K));
-    if (metric->takes_batch) {
-        int64_t usual = metric->higher ? 256 : 1;
-        set(json, "batch", json_integer(node_has(gate, "batch") ? node_int(gate, "batch") : usual));
-        set(json, "machine",
-            json_string(node_has(gate, "machine") ? node_text(gate, "machine") : "any"));
-    }
-    if (node_has(gate, "why")) set(json, "why", json_string(node_text(gate, "why")));
-    json_array_append_new(gates, json);
+    int64_t *ids;
+    size_t count;
+    (void)slice;
+    if (!read_index(reader, where, &ids, &count)) return;
+    char text[DIGEST_TEXT];
+    struct digest digest = digest_of(ids, count * sizeof *ids);
+    set(json, "rows",
+        json_pack("{s:s,s:I}", "digest", digest_text(&digest, text), "count", (json_int_t)count));
 }
 
 static json_t *read_where(struct reader *reader, const struct node *slice)
 {
     const struct node *where = node_at(slice, "where");
-    static const char *const predicates[] = { "above", "below", "equal" };
+    static const char *const predicates[] = { "above", "below", "equal", "above_quantile",
+                                              "below_quantile" };
     json_t *json = json_object();
     bool predicate = false;
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < sizeof predicates / sizeof *predicates; i++) {
         if (!node_has(where, predicates[i])) continue;
         predicate = true;
         set(json, predicates[i], json_real(node_real(where, predicates[i])));
     }
     const struct node *column = node_at(where, "column"), *labels = node_at(where, "label");
     if (predicate && !column)
-        refuse(reader, where, "above, below and equal need a column")->hint = "add 'column: NAME'";
+        reader_refuse(reader, where, "above, below and equal need a column")->hint =
+            "add 'column: NAME'";
     if (column && !predicate)
-        refuse(reader, column, "this column selects nothing")->hint = "add above, below or equal";
-    if (!column && !labels && !predicate)
-        refuse(reader, where, "this slice selects nothing")->hint =
-            "state label, or column with above, below or equal";
+        reader_refuse(reader, column, "this column selects nothing")->hint =
+            "add above, below or equal";
+    const struct node *rows = node_at(where, "rows");
+    if (!column && !labels && !predicate && !rows)
+        reader_refuse(reader, where, "this slice selects nothing")->hint =
+            "state label, rows, or column with above, below or equal";
+    if (rows) read_rows(reader, json, where, slice);
     if (column) set(json, "column", json_string(column->text));
     if (labels) {
         json_t *list = json_array();
@@ -345,13 +193,13 @@ static json_t *read_slices(struct reader *reader)
         const struct node *name = node_at(s, "name");
         for (size_t i = 0; reserved[i]; i++) {
             if (strcmp(reserved[i], name->text) == 0)
-                refuse(reader, name,
-                       arena_format(reader->arena, "'%s' is reserved and cannot name a slice",
-                                    name->text));
+                reader_refuse(reader, name,
+                              arena_format(reader->arena,
+                                           "'%s' is reserved and cannot name a slice", name->text));
         }
         if (json_object_get(taken, name->text))
-            refuse(reader, name,
-                   arena_format(reader->arena, "two slices have the name '%s'", name->text));
+            reader_refuse(reader, name,
+                          arena_format(reader->arena, "two slices have the name '%s'", name->text));
         set(taken, name->text, json_true());
         json_t *json = json_object();
         set(json, "name", json_string(name->text));
@@ -360,6 +208,51 @@ static json_t *read_slices(struct reader *reader)
     }
     json_decref(taken);
     return list;
+}
+
+static json_t *read_perturbs(struct reader *reader)
+{
+    json_t *list = json_array(), *taken = json_object();
+    const struct node *perturbs = node_at(reader->root, "perturb");
+    for (const struct node *p = perturbs ? perturbs->first : NULL; p; p = p->next) {
+        const struct node *name = node_at(p, "name");
+        if (json_object_get(taken, name->text) || strcmp(name->text, "clean") == 0)
+            reader_refuse(reader, name,
+                          arena_format(reader->arena,
+                                       strcmp(name->text, "clean") == 0
+                                           ? "'%s' is reserved and cannot name a perturbation"
+                                           : "two perturbations have the name '%s'",
+                                       name->text));
+        set(taken, name->text, json_true());
+        json_t *options = json_object(), *with = json_object(), *item = json_object();
+        const struct node *given = node_options(p, "with");
+        for (const struct node *o = given->first; o; o = o->next)
+            set(options, o->key, json_real(node_real(given, o->key)));
+        set(with, node_choice(p, "with"), options);
+        set(item, "name", json_string(name->text));
+        set(item, "with", with);
+        json_array_append_new(list, item);
+    }
+    json_decref(taken);
+    return list;
+}
+
+/* The rows of index files are needed once, to fill the slices: they go from the document into the
+ * suite, not into its JSON. */
+static void take_rows(struct suite *suite, struct reader *reader)
+{
+    const struct node *slices = node_at(reader->root, "slices");
+    size_t at = 0;
+    for (const struct node *s = slices ? slices->first : NULL; s; s = s->next, at++) {
+        int64_t *ids;
+        size_t count;
+        if (!node_has(s, "where.rows") || !read_index(reader, node_at(s, "where"), &ids, &count))
+            continue;
+        int64_t *rows = ARENA_ARRAY(&suite->arena, count, int64_t);
+        memcpy(rows, ids, count * sizeof *rows);
+        suite->slices[at].rows = rows;
+        suite->slices[at].row_count = count;
+    }
 }
 
 enum code suite_resolve(struct suite *suite, const struct document *document,
@@ -374,8 +267,11 @@ enum code suite_resolve(struct suite *suite, const struct document *document,
     json_t *json = json_object(), *gates = json_array();
     set(json, "pawl", json_string("suite/1"));
     set(json, "name", json_string(node_text(root, "name")));
-    set(json, "split", json_string(node_text(root, "data.split")));
-    set(json, "train_split", json_string(node_text(root, "data.train_split")));
+    bool data = node_has(root, "data");
+    set(json, "split", data ? json_string(node_text(root, "data.split")) : json_null());
+    set(json, "train_split", data ? json_string(node_text(root, "data.train_split")) : json_null());
+    if (node_has(root, "cluster")) set(json, "cluster", json_string(node_text(root, "cluster")));
+    if (node_count(root, "perturb")) set(json, "perturb", read_perturbs(&reader));
     set(json, "alpha", json_real(node_real(root, "alpha")));
     set(json, "first", json_string(node_text(root, "first")));
     set(json, "small_slices", json_string(node_text(root, "small_slices")));
@@ -384,7 +280,7 @@ enum code suite_resolve(struct suite *suite, const struct document *document,
     for (size_t goal = 2; goal-- > 0;) {
         const struct node *list = node_at(root, lists[goal]);
         for (const struct node *gate = list ? list->first : NULL; gate; gate = gate->next)
-            read_gate(&reader, gates, gate, goal == 1);
+            reader_gate(&reader, gates, gate, goal == 1);
     }
     set(json, "gates", gates);
     json_decref(reader.ids);
@@ -395,6 +291,7 @@ enum code suite_resolve(struct suite *suite, const struct document *document,
                        problems->count - before, problems->count - before == 1 ? "" : "s");
     } else {
         code = suite_parse(suite, json, document->path, err);
+        if (!code) take_rows(suite, &reader);
     }
     json_decref(json);
     return code;

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "eval/report.h"
+#include "workflow/facts.h"
 #include "workflow/linear.h"
 #include "workflow/ref.h"
 #include "workflow/reuse.h"
@@ -17,17 +18,23 @@ struct evaluation {
     struct problems *problems;
     struct document document;
     struct suite suite;
+    bool alone; /* predictions bring their own rows: there is no dataset */
     struct dataset dataset;
+    struct exam exam;
     struct ref model;
     struct weights weights;
+    struct predictions predictions, other_predictions; /* the candidate's, the baseline's */
+    struct digest model_digest;                        /* of the candidate, whatever it is */
     struct eval_baseline *baselines;
     struct weights *baseline_weights;
     size_t baseline_count;
-    json_t *facts; /* what the registry knows, or NULL */
+    json_t *facts;   /* what the registry knows, or NULL */
+    json_t *history; /* values of earlier versions for trends, or NULL */
     int64_t seal;
     struct eval_result result;
 };
 
+/* Reads the suite, and its data where it names some. */
 static enum code open_suite(struct evaluation *e, struct err *err)
 {
     const struct kind *const kinds[] = { &suite_kind, NULL };
@@ -36,13 +43,35 @@ static enum code open_suite(struct evaluation *e, struct err *err)
                       err));
     TRY(suite_resolve(&e->suite, &e->document, e->problems, err));
     const char *data = suite_data_file(&e->arena, &e->document);
+    e->alone = !data && e->request->predictions;
+    if (e->alone) return OK;
     if (!data) {
         err_set(err, CONFIG, "cannot evaluate a model under suite '%s': it names no data",
                 e->request->suite);
-        return err_hint(err, "Give data: {file: ..., split: ...} in the suite.");
+        return err_hint(err, "Give data: {file: ..., split: ...} in the suite, or --predictions.");
     }
     TRY(dataset_open(&e->dataset, data, err));
-    return suite_fit(&e->suite, &e->document, &e->dataset, e->problems, err);
+    TRY(suite_exam(&e->exam, &e->suite, &e->document, &e->dataset, e->problems, err));
+    return e->request->predictions ? OK /* columns may come from them: fitted when they are there */
+                                   : suite_fit(&e->suite, &e->document, &e->exam, e->problems, err);
+}
+
+/* The candidate: a model by its REF, or what another program predicted. */
+static enum code open_candidate(struct evaluation *e, struct err *err)
+{
+    const struct evaluate_request *request = e->request;
+    struct predictions_opts how = { .dataset = e->alone ? NULL : &e->dataset };
+    if (!request->predictions) {
+        TRY(ref_open(&e->model, request->model, request->registry, err));
+        TRY(ref_load(&e->model, &e->weights, request->raw, err));
+        e->model_digest = e->weights.digest;
+        return OK;
+    }
+    TRY(predictions_read(&e->predictions, request->predictions, &how, err));
+    e->model_digest = e->predictions.digest;
+    if (e->alone) TRY(exam_of_predictions(&e->exam, &e->predictions, err));
+    e->exam.predictions = &e->predictions;
+    return suite_fit(&e->suite, &e->document, &e->exam, e->problems, err);
 }
 
 /* A channel of the suite that nobody has moved yet is a baseline that there is not yet; one that
@@ -52,9 +81,16 @@ static enum code load_ref_baseline(struct evaluation *e, struct eval_baseline *b
 {
     struct ref ref;
     char name[256];
-    enum code code = ref_open(&ref, text, e->request->registry, err);
-    if (code == NOT_FOUND && text != e->request->baseline &&
-        ref_is_empty_channel(text, e->request->registry)) {
+    bool named = text == e->request->baseline; /* by the command line */
+    if (e->alone) {
+        err_set(err, CONFIG, "cannot run baseline '%s': the suite names no data", text);
+        return err_hint(err, "Compare predictions with --baseline-predictions FILE, or give data: "
+                             "in the suite.");
+    }
+    enum code code = text_starts(text, "anchor:")
+                         ? ref_open_model(&ref, text + 7, e->request->registry, err)
+                         : ref_open(&ref, text, e->request->registry, err);
+    if (code == NOT_FOUND && !named && ref_is_empty_channel(text, e->request->registry)) {
         baseline->missing = true;
         return OK;
     }
@@ -68,26 +104,43 @@ static enum code load_ref_baseline(struct evaluation *e, struct eval_baseline *b
     return code;
 }
 
+/* `against: baseline`: what the command line says it is. */
+static enum code load_bound_baseline(struct evaluation *e, struct eval_baseline *baseline,
+                                     struct weights *weights, struct err *err)
+{
+    const struct evaluate_request *request = e->request;
+    struct predictions_opts how = { .dataset = e->alone ? NULL : &e->dataset };
+    if (request->baseline_predictions) {
+        TRY(predictions_read(&e->other_predictions, request->baseline_predictions, &how, err));
+        baseline->predictions = &e->other_predictions;
+        baseline->ref = request->baseline_predictions;
+        return OK;
+    }
+    if (request->baseline) return load_ref_baseline(e, baseline, weights, request->baseline, err);
+    err_set(err, USAGE, "the suite compares with a baseline, but none is named");
+    return err_hint(err, "Say --baseline REF, or --baseline-predictions FILE.");
+}
+
+static enum code load_linear(struct evaluation *e, struct eval_baseline *baseline,
+                             struct weights *weights, struct err *err)
+{
+    bool skipped;
+    struct linear_request request = { .data = e->dataset.path, .split = e->suite.train_split };
+    baseline->weights = weights;
+    return linear_baseline(weights, &skipped, &request, err);
+}
+
 static enum code load_baseline(struct evaluation *e, struct eval_baseline *baseline,
                                struct weights *weights, struct err *err)
 {
-    if (strcmp(baseline->name, "majority") == 0) return OK;
-    if (strcmp(baseline->name, "linear") == 0) {
-        bool skipped;
-        struct linear_request request = { .data = e->dataset.path, .split = e->suite.train_split };
-        if (!request.split) {
-            err_set(err, CONFIG, "cannot train the linear baseline: the suite has no train_split");
-            return err_hint(err, "Give data: {train_split: train} in the suite.");
-        }
-        baseline->weights = weights;
-        return linear_baseline(weights, &skipped, &request, err);
-    }
-    if (strcmp(baseline->name, "baseline") != 0)
-        return load_ref_baseline(e, baseline, weights, baseline->name, err);
-    if (e->request->baseline)
-        return load_ref_baseline(e, baseline, weights, e->request->baseline, err);
-    err_set(err, USAGE, "the suite compares with a baseline, but none is named");
-    return err_hint(err, "Say --baseline REF.");
+    const char *name = baseline->name;
+    if (strcmp(name, "majority") == 0) return OK;
+    if (strcmp(name, "linear") == 0) return load_linear(e, baseline, weights, err);
+    if (strcmp(name, "baseline") == 0) return load_bound_baseline(e, baseline, weights, err);
+    const char *text = text_starts(name, "anchor:")
+                           ? name
+                           : suite_baseline_ref(&e->arena, &e->document, name);
+    return load_ref_baseline(e, baseline, weights, text, err);
 }
 
 static enum code load_baselines(struct evaluation *e, struct err *err)
@@ -115,14 +168,14 @@ static json_t *seal_body(const struct evaluation *e)
     json_t *baselines = json_object();
     for (size_t b = 0; b < e->baseline_count; b++) {
         const struct eval_baseline *baseline = &e->baselines[b];
-        json_object_set_new(baselines, baseline->name,
-                            baseline->weights ? digest_value(&baseline->weights->digest)
-                                              : json_null());
+        const struct digest *digest = baseline->weights       ? &baseline->weights->digest
+                                      : baseline->predictions ? &baseline->predictions->digest
+                                                              : NULL;
+        json_object_set_new(baselines, baseline->name, digest ? digest_value(digest) : json_null());
     }
-    const struct split *split = dataset_split(&e->dataset, e->suite.split);
     return json_pack("{s:o,s:s,s:o,s:o,s:o}", "suite", digest_value(&e->suite.digest), "name",
-                     e->suite.name, "data", digest_value(&split->digest), "baselines", baselines,
-                     "model_digest", digest_value(&e->weights.digest));
+                     e->suite.name, "data", digest_value(&e->exam.digest), "baselines", baselines,
+                     "model_digest", digest_value(&e->model_digest));
 }
 
 /* Seals the bar and writes the look down, both before scoring. */
@@ -131,14 +184,16 @@ static enum code seal(struct evaluation *e, struct err *err)
     if (!e->model.in_registry) return OK;
     struct registry *registry = &e->model.registry;
     json_t *body = seal_body(e);
-    int64_t look = 0;
+    int64_t look = 0, exposures = 0;
     enum code code = registry_seal(registry, &e->seal, body, e->request->actor, err);
     if (!code) code = registry_look(registry, &look, body, e->request->actor, err);
     json_decref(body);
+    if (!code) code = facts_exposures(&exposures, registry, &e->exam.digest, err);
     if (code) return code;
-    e->facts = json_pack("{s:o,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
-                         (json_int_t)e->seal, "look", (json_int_t)look, "model",
-                         e->model.version.model, "number", (json_int_t)e->model.version.number);
+    e->facts = json_pack("{s:o,s:I,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
+                         (json_int_t)e->seal, "look", (json_int_t)look, "exposures",
+                         (json_int_t)exposures, "model", e->model.version.model, "number",
+                         (json_int_t)e->model.version.number);
     return OK;
 }
 
@@ -147,15 +202,21 @@ static enum code run(struct evaluation *e, const char *out, struct err *err)
     char name[256];
     struct eval_inputs inputs = { .document = &e->document,
                                   .problems = e->problems,
-                                  .dataset = &e->dataset,
-                                  .model = ref_name(&e->model, name, sizeof name),
-                                  .weights = &e->weights,
+                                  .dataset = e->alone ? NULL : &e->dataset,
                                   .baselines = e->baselines,
                                   .baseline_count = e->baseline_count,
                                   .registry = e->facts,
+                                  .history = e->history,
                                   .device = e->request->device,
                                   .threads = e->request->threads };
     if (inputs.device && strcmp(inputs.device, "auto") == 0) inputs.device = NULL;
+    if (e->request->predictions) {
+        inputs.model = e->request->predictions;
+        inputs.predictions = &e->predictions;
+    } else {
+        inputs.model = ref_name(&e->model, name, sizeof name);
+        inputs.weights = &e->weights;
+    }
     return eval_run(&inputs, out, &e->result, err);
 }
 
@@ -185,7 +246,7 @@ static enum code record(struct evaluation *e, const char *out, const struct eval
 static enum code replay_and_record(struct evaluation *e, const char *out, struct err *err)
 {
     struct eval_result replayed = { 0 };
-    struct replay_opts opts = { .model = &e->weights.digest,
+    struct replay_opts opts = { .model = &e->model_digest,
                                 .suite = &e->suite.digest,
                                 .threads = e->request->threads };
     enum code code = gate_replay(out, &opts, &replayed, err);
@@ -201,13 +262,13 @@ static const char *find_report(struct evaluation *e, const char *first, enum cod
 {
     const char *place = first;
     struct wanted wanted = { .suite = e->suite.digest,
-                             .model = e->weights.digest,
-                             .data = dataset_split(&e->dataset, e->suite.split)->digest,
+                             .model = e->model_digest,
+                             .data = e->exam.digest,
                              .baselines = e->baselines,
                              .baseline_count = e->baseline_count,
                              .registry = &e->model.registry,
                              .version = &e->model.version };
-    struct replay_opts opts = { .model = &e->weights.digest,
+    struct replay_opts opts = { .model = &e->model_digest,
                                 .suite = &e->suite.digest,
                                 .threads = e->request->threads };
     for (int n = 2; fs_exists(place); n++) {
@@ -244,13 +305,22 @@ static void fill(struct evaluated *evaluated, const struct evaluation *e, const 
 static enum code open_all(struct evaluation *e, struct err *err)
 {
     const struct evaluate_request *request = e->request;
+    if (!request->model == !request->predictions) {
+        err_set(err, USAGE,
+                request->model ? "--model and --predictions exclude each other"
+                               : "there is nothing to evaluate");
+        return err_hint(err, "Say --model REF, or --predictions FILE.");
+    }
+    if (request->baseline && request->baseline_predictions)
+        return err_set(err, USAGE, "--baseline and --baseline-predictions exclude each other");
     TRY(open_suite(e, err));
     if (request->out && fs_exists(request->out)) {
         err_set(err, CONFLICT, "cannot write report '%s': it exists already", request->out);
         return err_hint(err, "Choose another place with --out, or remove it.");
     }
-    TRY(ref_open(&e->model, request->model, request->registry, err));
-    TRY(ref_load(&e->model, &e->weights, request->raw, err));
+    TRY(open_candidate(e, err));
+    TRY(facts_history(&e->history, &e->suite, request->registry, &e->exam.digest, &e->model_digest,
+                      err));
     return load_baselines(e, err);
 }
 
@@ -260,7 +330,7 @@ static enum code evaluate_all(struct evaluation *e, struct evaluated *evaluated,
     enum code verdict = OK;
     TRY(open_all(e, err));
     const char *first = arena_format(&e->arena, "reports/%s",
-                                     report_name(&e->arena, &e->suite, &e->weights.digest));
+                                     report_name(&e->arena, &e->suite, &e->model_digest));
     bool reuse = request->reuse && !request->out && e->model.in_registry;
     const char *out = reuse ? find_report(e, first, &verdict, err) : NULL;
     evaluated->reused = out != NULL;
@@ -290,10 +360,13 @@ static void close_all(struct evaluation *e)
     eval_result_release(&e->result);
     for (size_t b = 0; b < e->baseline_count; b++) weights_release(&e->baseline_weights[b]);
     weights_release(&e->weights);
+    predictions_release(&e->predictions);
+    predictions_release(&e->other_predictions);
     ref_close(&e->model);
     suite_release(&e->suite);
     dataset_close(&e->dataset);
     json_decref(e->facts);
+    json_decref(e->history);
     arena_release(&e->arena);
 }
 

@@ -9,12 +9,14 @@
 #include "base/schema.h"
 
 struct evaluate_request {
-    const char *suite;    /* path */
-    const char *model;    /* REF */
-    const char *baseline; /* REF for `against: baseline`, or NULL */
-    const char *registry; /* directory, or NULL */
-    const char *out;      /* report directory; NULL: reports/<suite>-<model digest, 12 digits> */
-    const char *device;   /* or NULL */
+    const char *suite;                /* path */
+    const char *model;                /* REF; NULL: predictions */
+    const char *predictions;          /* what another program predicted, instead of a model */
+    const char *baseline;             /* REF for `against: baseline`, or NULL */
+    const char *baseline_predictions; /* the same from a file, or NULL */
+    const char *registry;             /* directory, or NULL */
+    const char *out;    /* report directory; NULL: reports/<suite>-<model digest, 12 digits> */
+    const char *device; /* or NULL */
     const char *actor;
     int threads; /* 0: all */
     bool raw;    /* --weights raw */

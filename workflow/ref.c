@@ -36,6 +36,36 @@ static enum code open_version(struct ref *ref, const char *text, const char *reg
     return registry_resolve(&ref->registry, &ref->version, text, err);
 }
 
+enum code ref_open_model(struct ref *ref, const char *digest, const char *registry, struct err *err)
+{
+    struct digest wanted;
+    memset(ref, 0, sizeof *ref);
+    ref->text = arena_copy(&ref->arena, digest);
+    ref->in_registry = true;
+    enum code code = OK;
+    if (!digest_parse(&wanted, digest))
+        code = err_set(err, USAGE, "'%s' is no digest", digest);
+    else if (!registry)
+        code = err_set(err, USAGE, "cannot find model %.19s...: no registry is named", digest);
+    if (!code) code = registry_open(&ref->registry, registry, err);
+    if (!code) code = registry_refresh(&ref->registry, err);
+    if (!code) {
+        const struct state *state = &ref->registry.state;
+        const char *name = NULL;
+        for (size_t m = 0; m < state->model_count && !name; m++) {
+            const struct version *version = model_version_by_weights(&state->models[m], &wanted);
+            if (version)
+                name = arena_format(&ref->arena, "%s@%lld", state->models[m].name,
+                                    (long long)version->number);
+        }
+        code = name ? registry_resolve(&ref->registry, &ref->version, name, err)
+                    : err_set(err, NOT_FOUND, "no version in '%s' has the model digest %.19s...",
+                              registry, digest);
+    }
+    if (code) ref_close(ref);
+    return code;
+}
+
 enum code ref_open(struct ref *ref, const char *text, const char *registry, struct err *err)
 {
     memset(ref, 0, sizeof *ref);
@@ -77,7 +107,10 @@ enum code ref_load(struct ref *ref, struct weights *weights, bool raw, struct er
     else
         TRY(weights_load(weights, ref->path, raw, err));
     ref->model_digest = weights->digest;
-    return OK;
+    if (!raw || weights->variant == WEIGHTS_RAW) return OK;
+    weights_release(weights);
+    err_set(err, USAGE, "'%s' holds the averaged weights alone", ref->text);
+    return err_hint(err, "Name the run or its checkpoint for --weights raw.");
 }
 
 const char *ref_name(const struct ref *ref, char *text, size_t size)

@@ -21,6 +21,10 @@ struct ref {
 /* Resolves. `registry` is the registry's directory, or NULL where none was named: then a version is
  * USAGE with the ways to name one. */
 enum code ref_open(struct ref *ref, const char *text, const char *registry, struct err *err);
+/* The version of any model that has this model digest ("sha256:..."); NOT_FOUND when the registry
+ * has none. */
+enum code ref_open_model(struct ref *ref, const char *digest, const char *registry,
+                         struct err *err);
 void ref_close(struct ref *ref);
 
 /* Whether a REF that could not be found names a channel of a known model that nobody has moved yet:
@@ -28,7 +32,8 @@ void ref_close(struct ref *ref);
  * mistake. */
 bool ref_is_empty_channel(const char *text, const char *registry);
 
-/* Loads the model that it means. `raw`: the raw weights even where a run kept an EMA. */
+/* Loads the model that it means. `raw`: the raw weights even where a run kept an EMA; USAGE where
+ * only the average is there (a version or a bundle of one). */
 enum code ref_load(struct ref *ref, struct weights *weights, bool raw, struct err *err);
 
 /* "fashion@7" or the path. */

@@ -13,13 +13,13 @@
         k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;                                                      \
     } while (0)
 
-void DRAW_PASTE(SIMD_NAME)(int32_t *pick, int64_t n, uint64_t key, uint64_t resample)
+void DRAW_PASTE(SIMD_NAME)(uint32_t *words, int64_t count, uint64_t key, uint64_t first,
+                           uint64_t resample)
 {
-    uint32_t rows = (uint32_t)n;
-    for (int64_t at = 0; at < n; at += DRAW_BLOCK) {
-        int32_t *out = pick + at;
+    for (int64_t at = 0; at < count; at += DRAW_BLOCK) {
+        uint32_t *out = words + at;
         for (int i = 0; i < DRAW_LANES; i++) {
-            uint64_t counter = (uint64_t)at / 4 + (uint64_t)i;
+            uint64_t counter = first + (uint64_t)at / 4 + (uint64_t)i;
             uint32_t c0 = (uint32_t)counter, c1 = (uint32_t)(counter >> 32);
             uint32_t c2 = (uint32_t)resample, c3 = (uint32_t)(resample >> 32);
             uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
@@ -33,10 +33,10 @@ void DRAW_PASTE(SIMD_NAME)(int32_t *pick, int64_t n, uint64_t key, uint64_t resa
             ROUND;
             ROUND;
             ROUND;
-            out[i] = (int32_t)(((uint64_t)c0 * rows) >> 32);
-            out[DRAW_LANES + i] = (int32_t)(((uint64_t)c1 * rows) >> 32);
-            out[2 * DRAW_LANES + i] = (int32_t)(((uint64_t)c2 * rows) >> 32);
-            out[3 * DRAW_LANES + i] = (int32_t)(((uint64_t)c3 * rows) >> 32);
+            out[i] = c0;
+            out[DRAW_LANES + i] = c1;
+            out[2 * DRAW_LANES + i] = c2;
+            out[3 * DRAW_LANES + i] = c3;
         }
     }
 }

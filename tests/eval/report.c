@@ -20,7 +20,7 @@ static const char whole[] =
     "  - {id: linear, metric: accuracy, against: linear, better_by: 0}\n"
     "  - {id: loss, metric: log_loss, against: linear, not_worse_by: 0.01}\n"
     "  - {id: f1, metric: macro_f1, against: linear, not_worse_by: 0.01}\n"
-    "  - {id: same, metric: accuracy, against: same@1, gain_at_most: 0.1}\n"
+    "  - {id: same, metric: log_loss, against: same@1, gain_at_most: 0.1}\n"
     "  - {id: first, metric: accuracy, against: new@prod, not_worse_by: 0.01, severity: warn}\n"
     "  - {metric: weights_bytes, at_most: 1KiB}\n"
     "  - {metric: latency_p50, at_most: 10s}\n";

@@ -157,7 +157,7 @@ static inline enum code stage_eval(struct stage *stage, const char *rest, const 
     inputs.problems = &problems;
     inputs.dataset = &stage->dataset;
     inputs.model = "trial@1";
-    if (!inputs.weights) inputs.weights = &stage->weights;
+    if (!inputs.weights && !inputs.predictions) inputs.weights = &stage->weights;
     inputs.baselines = baselines;
     inputs.baseline_count = 4;
     if (!inputs.threads) inputs.threads = 2;

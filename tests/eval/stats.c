@@ -1,6 +1,7 @@
 /* Bounds, tests and the bootstrap against SciPy and statsmodels (tests/eval_peers/record.py). */
 #include "eval/method.h"
 #include "eval/simd/draw.h"
+#include "eval/stats_draw.h"
 
 #include "base/math.h"
 #include "base/rng.h"
@@ -134,13 +135,44 @@ static const char *name_of(const json_t *row)
     return json_string_value(json_object_get(row, "name"));
 }
 
-static double mean_of(const void *context, const int32_t *pick, int64_t n, double *scratch)
+static double mean_of(const void *context, const double *sum, double units)
+{
+    (void)context;
+    return sum[0] / units;
+}
+
+/* The same mean as a statistic of weighted rows. */
+struct weighed {
+    const double *x;
+    int64_t n;
+};
+
+static double weighted_mean(const void *context, const int32_t *weight, double *scratch)
 {
     (void)scratch;
-    const double *x = context;
-    double sum = 0;
-    for (int64_t j = 0; j < n; j++) sum += x[pick ? pick[j] : j];
-    return sum / (double)n;
+    const struct weighed *weighed = context;
+    double sum = 0, rows = 0;
+    for (int64_t i = 0; i < weighed->n; i++) {
+        sum += (weight ? weight[i] : 1) * weighed->x[i];
+        rows += weight ? weight[i] : 1;
+    }
+    return sum / rows;
+}
+
+/* Either engine on the mean of x. */
+static enum code run_mean_of(struct bootstrap *bootstrap, const double *x, int64_t n, bool weights,
+                             const struct resample_opts *opts, struct err *err)
+{
+    struct weighed weighed = { x, n };
+    if (weights)
+        return bootstrap_weights(
+            bootstrap,
+            &(struct weights_call){ .value = weighted_mean, .context = &weighed, .rows = n }, opts,
+            err);
+    return bootstrap_sums(
+        bootstrap,
+        &(struct sums_call){ .value = mean_of, .context = x, .part = x, .units = n, .columns = 1 },
+        opts, err);
 }
 
 Test(stats, bca_bounds_are_those_of_scipy_within_the_noise_of_resampling)
@@ -155,11 +187,10 @@ Test(stats, bca_bounds_are_those_of_scipy_within_the_noise_of_resampling)
                sum_high = 0;
         for (int64_t j = 0; j < n; j++) x[j] = json_number_value(json_array_get(list, (size_t)j));
         for (uint64_t key = 0; key < 5; key++) {
-            struct statistic_call call = { .value = mean_of, .context = x, .n = n };
             struct resample_opts opts = { .key = key, .count = 4000, .threads = 1 };
             struct bootstrap bootstrap;
             struct err err;
-            cr_assert_eq(bootstrap_run(&bootstrap, &call, &opts, &err), OK);
+            cr_assert_eq(run_mean_of(&bootstrap, x, n, key % 2, &opts, &err), OK);
             sum_low += bootstrap_bound(&bootstrap, 0.05);
             sum_high += bootstrap_bound(&bootstrap, 0.95);
             /* The level of a bound is the level it was asked for. */
@@ -180,49 +211,166 @@ Test(stats, bca_bounds_are_those_of_scipy_within_the_noise_of_resampling)
     json_decref(json);
 }
 
-Test(stats, every_build_draws_the_same_rows_as_philox)
+Test(stats, every_build_draws_the_words_of_philox)
 {
     static const int64_t sizes[] = { 1, 5, 64, 65, 1000 };
-    void (*const builds[])(int32_t *, int64_t, uint64_t, uint64_t) = { draw_plain, draw_avx2,
-                                                                       draw_avx512 };
+    draw_words *const builds[] = { draw_plain, draw_avx2, draw_avx512 };
     const bool usable[] = { true, __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
                             __builtin_cpu_supports("avx512dq") &&
                                 __builtin_cpu_supports("avx512bw") &&
                                 __builtin_cpu_supports("avx512vl") };
-    int32_t pick[1024];
+    uint32_t words[1024];
     for (size_t b = 0; b < 3; b++) {
         for (size_t s = 0; usable[b] && s < sizeof sizes / sizeof *sizes; s++) {
-            int64_t n = sizes[s];
             uint64_t key = 0x0123456789ABCDEFu, resample = ((uint64_t)7 << 32) + s;
-            builds[b](pick, n, key, resample);
-            for (int64_t j = 0; j < n; j++) {
-                uint64_t lane = (uint64_t)j % DRAW_LANES, block = (uint64_t)j / DRAW_BLOCK;
-                uint64_t word = (uint64_t)j % DRAW_BLOCK / DRAW_LANES;
-                struct philox draw = philox4x32(key, block * DRAW_LANES + lane, resample);
-                cr_assert_eq(pick[j], (int32_t)(((uint64_t)draw.word[word] * (uint64_t)n) >> 32),
-                             "build %zu, n %lld, position %lld", b, (long long)n, (long long)j);
+            uint64_t first = (uint64_t)s << 32;
+            builds[b](words, sizes[s], key, first, resample);
+            for (uint64_t j = 0; j < (uint64_t)sizes[s]; j++) {
+                uint64_t counter = first + j / DRAW_BLOCK * DRAW_LANES + j % DRAW_LANES;
+                struct philox drawn = philox4x32(key, counter, resample);
+                cr_assert_eq(words[j], drawn.word[j % DRAW_BLOCK / DRAW_LANES],
+                             "build %zu, %lld words, word %llu", b, (long long)sizes[s],
+                             (unsigned long long)j);
             }
         }
+    }
+}
+
+/* Binomial numbers against their distribution: a chi-square of 40,000 draws over the cells that
+ * hold 20 or more; its 99.99 % point is below freedom + 4 sqrt(2 freedom) + 11. */
+Test(stats, binomial_numbers_have_their_distribution)
+{
+    static const struct {
+        int64_t n;
+        double p;
+    } cases[] = { { 1, 0.3 },   { 12, 0.5 },   { 40, 0.02 },      { 40, 0.9 },  { 100, 0.099 },
+                  { 100, 0.1 }, { 1000, 0.4 }, { 1000000, 1e-3 }, { 300, 0.97 } };
+    enum { DRAWS = 40000, CELLS = 2000 };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        static int64_t seen[CELLS];
+        struct words words = words_of(11, c);
+        int64_t n = cases[c].n, base = (int64_t)((double)n * cases[c].p) - CELLS / 2;
+        double p = cases[c].p, chi = 0, freedom = -1, rest = 0, rest_seen = 0;
+        if (base < 0) base = 0;
+        memset(seen, 0, sizeof seen);
+        for (int d = 0; d < DRAWS; d++) {
+            int64_t k = words_binomial(&words, n, p);
+            cr_assert(k >= 0 && k <= n);
+            if (k >= base && k < base + CELLS) seen[k - base]++;
+        }
+        for (int64_t k = base; k <= n && k < base + CELLS; k++) {
+            double x = (double)k, m = (double)n;
+            double wanted = DRAWS * exp(lgamma(m + 1) - lgamma(x + 1) - lgamma(m - x + 1) +
+                                        x * log(p) + (m - x) * log1p(-p));
+            if (wanted < 20) {
+                rest += wanted;
+                rest_seen += (double)seen[k - base];
+                continue;
+            }
+            double away = (double)seen[k - base] - wanted;
+            chi += away * away / wanted;
+            freedom++;
+        }
+        if (rest >= 5) {
+            chi += (rest_seen - rest) * (rest_seen - rest) / rest;
+            freedom++;
+        }
+        cr_expect_lt(chi, freedom + 4 * sqrt(2 * freedom) + 11, "n %lld p %g: %g over %g",
+                     (long long)n, p, chi, freedom);
+    }
+}
+
+static void count_units(void *context, int64_t first, const uint16_t *index, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) ((int64_t *)context)[first + index[i]]++;
+}
+
+/* Each unit is drawn once on average, with variance 1 - 1/n and covariance -1/n. */
+Test(stats, blocked_draws_are_multinomial)
+{
+    enum { MOST = 3000, RESAMPLES = 2000 };
+    static const int64_t sizes[] = { 1, 7, 1024, 1025, 2900 };
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        static int64_t total[MOST], drawn[MOST];
+        int64_t n = sizes[s];
+        double square = 0, halves = 0;
+        memset(total, 0, sizeof total);
+        for (uint64_t b = 0; b < RESAMPLES; b++) {
+            int64_t sum = 0, front = 0;
+            memset(drawn, 0, sizeof drawn);
+            drawer_run(&(struct drawer){ draw_best(), 5, n }, b, count_units, drawn);
+            for (int64_t i = 0; i < n; i++) {
+                sum += drawn[i];
+                if (i < n / 2) front += drawn[i];
+                total[i] += drawn[i];
+                square += (double)((drawn[i] - 1) * (drawn[i] - 1));
+            }
+            cr_assert_eq(sum, n);
+            double away = (double)front - (double)(n / 2);
+            halves += away * away;
+        }
+        double cells = (double)n * RESAMPLES, share = (double)(n / 2) / (double)n;
+        /* Excess kurtosis of a count is 1: the mean square has variance about 3 / cells. */
+        cr_expect_lt(fabs(square / cells - (1 - 1 / (double)n)), 5 * sqrt(3 / cells), "n %lld: %g",
+                     (long long)n, square / cells);
+        cr_expect_lt(fabs(halves / RESAMPLES - (double)n * share * (1 - share)),
+                     5 * sqrt(2.0 / RESAMPLES) * (double)n * share * (1 - share) + 1e-9,
+                     "halves of %lld: %g", (long long)n, halves / RESAMPLES);
+        for (int64_t i = 0; i < n; i++)
+            cr_expect_lt(fabs((double)total[i] - RESAMPLES), 5.5 * sqrt(RESAMPLES), "%lld of %lld",
+                         (long long)i, (long long)n);
     }
 }
 
 Test(stats, a_bootstrap_does_not_depend_on_threads)
 {
     enum { N = 1500 };
-    static double x[N];
-    for (int i = 0; i < N; i++) x[i] = (double)(rng_mix(3, (uint64_t)i) % 1000);
-    struct statistic_call call = { .value = mean_of, .context = x, .n = N };
-    struct bootstrap one, many;
-    struct err err;
-    cr_assert_eq(bootstrap_run(&one, &call, &(struct resample_opts){ 5, 999, 1 }, &err), OK);
-    for (int threads = 2; threads < 9; threads += 3) {
-        cr_assert_eq(bootstrap_run(&many, &call, &(struct resample_opts){ 5, 999, threads }, &err),
-                     OK);
-        cr_expect_eq(memcmp(one.sorted, many.sorted, 999 * sizeof(double)), 0, "%d", threads);
-        cr_expect_eq(one.acceleration, many.acceleration);
-        bootstrap_release(&many);
+    static double real[N], few[N];
+    for (int i = 0; i < N; i++) {
+        real[i] = (double)(rng_mix(3, (uint64_t)i) % 100000);
+        few[i] = (double)(rng_mix(4, (uint64_t)i) % 3);
     }
-    bootstrap_release(&one);
+    for (int kind = 0; kind < 4; kind++) {
+        const double *x = kind % 2 ? few : real;
+        struct bootstrap one, many;
+        struct err err;
+        cr_assert_eq(run_mean_of(&one, x, N, kind / 2, &(struct resample_opts){ 5, 999, 1 }, &err),
+                     OK);
+        for (int threads = 2; threads < 9; threads += 3) {
+            struct resample_opts opts = { 5, 999, threads };
+            cr_assert_eq(run_mean_of(&many, x, N, kind / 2, &opts, &err), OK);
+            cr_expect_eq(memcmp(one.sorted, many.sorted, 999 * sizeof(double)), 0, "%d", threads);
+            cr_expect_eq(one.acceleration, many.acceleration);
+            bootstrap_release(&many);
+        }
+        bootstrap_release(&one);
+    }
+}
+
+/* The numbers of one seed, so that a change of any bit is seen: a later release keeps them under
+ * this STATS_VERSION. Sums of whole numbers are exact, so these hold on every machine. */
+Test(stats, the_draws_of_this_version_stay_as_they_are)
+{
+    enum { N = 2500, COUNT = 50 };
+    static double real[N], few[N];
+    uint64_t hash[2] = { 0, 0 };
+    for (int i = 0; i < N; i++) {
+        real[i] = (double)(rng_mix(3, (uint64_t)i) % 100000);
+        few[i] = (double)(rng_mix(4, (uint64_t)i) % 3);
+    }
+    for (int kind = 0; kind < 2; kind++) {
+        struct bootstrap bootstrap;
+        struct err err;
+        cr_assert_eq(run_mean_of(&bootstrap, kind ? few : real, N, false,
+                                 &(struct resample_opts){ 5, COUNT, 1 }, &err),
+                     OK);
+        for (int b = 0; b < COUNT; b++)
+            hash[kind] = rng_mix(hash[kind], (uint64_t)floor(bootstrap.sorted[b] * N + 0.5));
+        bootstrap_release(&bootstrap);
+    }
+    cr_expect_str_eq(STATS_VERSION, "stats/1");
+    cr_expect_eq(hash[0], 0x2c36ad7fe23ccd3fu, "rows: 0x%llx", (unsigned long long)hash[0]);
+    cr_expect_eq(hash[1], 0x59a38252ee9820c4u, "counts: 0x%llx", (unsigned long long)hash[1]);
 }
 
 /* How often a bound fails to hold the truth, for proportions, by summing the binomial. */
@@ -299,11 +447,10 @@ Test(stats, bca_bounds_hold_about_as_often_as_stated)
             struct philox words = philox4x32(77, (uint64_t)i, (uint64_t)d);
             x[i] = -log((words.word[0] + 0.5) * 0x1p-32);
         }
-        struct statistic_call call = { .value = mean_of, .context = x, .n = N };
         struct resample_opts opts = { .key = (uint64_t)d, .count = 1000, .threads = 2 };
         struct bootstrap bootstrap;
         struct err err;
-        cr_assert_eq(bootstrap_run(&bootstrap, &call, &opts, &err), OK);
+        cr_assert_eq(run_mean_of(&bootstrap, x, N, false, &opts, &err), OK);
         missed_low += bootstrap_bound(&bootstrap, 0.05) > 1;
         missed_high += bootstrap_bound(&bootstrap, 0.95) < 1;
         bootstrap_release(&bootstrap);
