@@ -2,6 +2,7 @@
 #include "workflow/evaluate.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
+#include "eval/forecast.h"
 #include "eval/predict.h"
 #include "eval/report.h"
 #include "workflow/ref.h"
@@ -15,6 +16,10 @@ static const struct option eval_options[] = {
       "What another program predicted, instead of a model: CSV, JSON lines or HDF5." },
     { "baseline", OPTION_TEXT, "REF", "What `against: baseline` means." },
     { "baseline-predictions", OPTION_TEXT, "FILE", "The same, from a file of predictions." },
+    { "plan", OPTION_FLAG, NULL, "Evaluates nothing: what the gates can see with this much data." },
+    { "assume", OPTION_LIST, "WHAT=NUMBER",
+      "With --plan: the truth of a metric or gate; disagree=SHARE of two models." },
+    { "like", OPTION_TEXT, "REPORT", "With --plan: a report that shows how a typical model does." },
     { "weights", OPTION_TEXT, "raw|ema", "Which weights of a run that kept an average; ema." },
     { "out", OPTION_TEXT, "DIR", "The report; default reports/<suite>-<model digest>." },
     { "threads", OPTION_INT, "N", "Worker threads; changes no result. Default: all." },
@@ -55,6 +60,19 @@ static bool is_verdict(enum code code)
     return code == OK || code == GATE_FAILED || code == INCONCLUSIVE;
 }
 
+static enum code run_plan(struct invocation *in, const struct evaluate_request *request,
+                          struct err *err)
+{
+    json_t *json;
+    const char *const *assumed = given(in, "assume") ? list_of(in, "assume") : NULL;
+    if (request->model)
+        return err_set(err, USAGE, "--plan looks ahead of any model: --model has no part in it");
+    TRY(evaluate_forecast(&json, request, assumed, text_of(in, "like"), in->problems, err));
+    print_document(in, json, forecast_text);
+    json_decref(json);
+    return OK;
+}
+
 static enum code run_eval(struct invocation *in, struct err *err)
 {
     struct evaluated evaluated;
@@ -69,6 +87,9 @@ static enum code run_eval(struct invocation *in, struct err *err)
                                         .actor = actor_of(in),
                                         .threads = (int)int_of(in, "threads", 0) };
     TRY(read_weights(in, &request.raw, err));
+    if (given(in, "plan")) return run_plan(in, &request, err);
+    if (given(in, "assume") || given(in, "like"))
+        return err_set(err, USAGE, "--assume and --like are for --plan");
     enum code code = evaluate(&evaluated, &request, in->problems, err);
     if (is_verdict(code)) {
         say_open(in, evaluated.open);
@@ -180,7 +201,7 @@ static enum code run_predict(struct invocation *in, struct err *err)
 
 const struct command eval_commands[] = {
     { .name = "eval",
-      .args = "SUITE --model REF|--predictions FILE",
+      .args = "SUITE --model REF|--predictions FILE|--plan",
       .least = 1,
       .most = 1,
       .help = "Evaluates a model under a suite and decides: pass, fail or inconclusive.",

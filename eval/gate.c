@@ -102,6 +102,13 @@ static void expand(struct decision *decision, const struct suite *suite,
     }
 }
 
+void decision_expand(struct decision *decision, const struct suite *suite,
+                     const struct scores *scores)
+{
+    decision->alpha = suite->alpha;
+    expand(decision, suite, scores);
+}
+
 /* Whether the trial belongs to the family that Holm's correction is over. By the suite alone, so
  * that no result changes how another one is judged. */
 static bool in_family(const struct trial *trial)

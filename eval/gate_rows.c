@@ -53,6 +53,15 @@ int64_t rows_count(const struct scores *scores, const struct row_choice *choice)
     return n;
 }
 
+int64_t rows_list(int64_t *place, const struct scores *scores, const struct row_choice *choice)
+{
+    struct sieve sieve = sieve_of(scores, choice);
+    int64_t n = 0;
+    for (int64_t i = 0; i < scores->n; i++)
+        if (place_of(&sieve, i)) place[n++] = i;
+    return n;
+}
+
 /* A gathering under way: room is taken once, for the columns that are read. */
 struct gathering {
     const struct scores *scores;

@@ -53,5 +53,7 @@ const char *resample_path(struct arena *arena, const struct row_question *questi
 
 /* How many rows a choice has; of a gap: of both sides. */
 int64_t rows_count(const struct scores *scores, const struct row_choice *choice);
+/* Their places in the scores, ascending, into `place` (room for all rows); how many. */
+int64_t rows_list(int64_t *place, const struct scores *scores, const struct row_choice *choice);
 
 #endif

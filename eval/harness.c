@@ -199,12 +199,13 @@ static enum code read_clusters(struct scores *scores, const struct suite *suite,
     return code;
 }
 
+/* `subjects` may be NULL: there is nothing to join. */
 static enum code read_rows(struct scores *scores, const struct suite *suite,
                            const struct exam *exam, const struct contestant *subjects,
                            struct err *err)
 {
     for (size_t s = 0; s < scores->subject_count; s++)
-        if (subjects[s].predictions)
+        if (subjects && subjects[s].predictions)
             TRY(exam_join(exam, subjects[s].predictions, s ? "baseline predictions" : "predictions",
                           err));
     TRY(exam_truth(exam, scores->id, scores->label, scores->target, err));
@@ -212,18 +213,40 @@ static enum code read_rows(struct scores *scores, const struct suite *suite,
     return scores_slices(scores, suite, exam, err);
 }
 
+static struct scores_shape shape_of(const struct suite *suite, const struct exam *exam)
+{
+    const struct predictions *p = exam->predictions;
+    return (struct scores_shape){ .task = exam->task,
+                                  .n = exam->n,
+                                  .classes = exam->classes,
+                                  .width = exam->width,
+                                  .clusters = suite->cluster != NULL,
+                                  .bytes = p && p->bytes,
+                                  .correct = p && p->correct };
+}
+
+enum code harness_rows(struct scores *scores, const struct suite *suite, const struct exam *exam,
+                       struct err *err)
+{
+    struct scores_shape shape = shape_of(suite, exam);
+    struct arena arena = { 0 };
+    size_t all = (1 + suite->baseline_count) * (1 + suite->perturb_count);
+    enum presence *none = ARENA_ARRAY(&arena, all, enum presence);
+    for (size_t i = 0; i < all; i++) none[i] = SUBJECT_MISSING;
+    *scores = (struct scores){ 0 };
+    enum code code = scores_init(scores, suite, &shape, none, err);
+    if (!code) code = read_rows(scores, suite, exam, NULL, err);
+    if (code) scores_release(scores);
+    arena_release(&arena);
+    return code;
+}
+
 enum code harness_run(struct scores *scores, const struct suite *suite, const struct exam *exam,
                       const struct contestant *subjects, const struct harness_opts *opts,
                       struct err *err)
 {
     struct arena arena = { 0 };
-    struct scores_shape shape = { .task = exam->task,
-                                  .n = exam->n,
-                                  .classes = exam->classes,
-                                  .width = exam->width,
-                                  .clusters = suite->cluster != NULL,
-                                  .bytes = exam->predictions && exam->predictions->bytes,
-                                  .correct = exam->predictions && exam->predictions->correct };
+    struct scores_shape shape = shape_of(suite, exam);
     *scores = (struct scores){ 0 };
     enum code code = scores_init(scores, suite, &shape, expect(&arena, suite, subjects), err);
     if (!code) code = read_rows(scores, suite, exam, subjects, err);

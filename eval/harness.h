@@ -30,6 +30,11 @@ enum code harness_run(struct scores *scores, const struct suite *suite, const st
                       const struct contestant *subjects, const struct harness_opts *opts,
                       struct err *err);
 
+/* Room for everything that harness_run fills, with ids, truth, clusters and slices only: for what
+ * can be said before anything is predicted. */
+enum code harness_rows(struct scores *scores, const struct suite *suite, const struct exam *exam,
+                       struct err *err);
+
 /* Whether a model takes this dataset's rows and gives outputs for its task; CONFIG with both
  * shapes. `what` names the model in the message. */
 enum code harness_fits(const struct model_io *io, const struct dataset *dataset,

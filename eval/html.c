@@ -8,31 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void html_text(struct str *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '&':
-            str_add(out, "&amp;");
-            break;
-        case '<':
-            str_add(out, "&lt;");
-            break;
-        case '>':
-            str_add(out, "&gt;");
-            break;
-        case '"':
-            str_add(out, "&quot;");
-            break;
-        case '\'':
-            str_add(out, "&#39;");
-            break;
-        default:
-            str_add_char(out, *text);
-        }
-    }
-}
-
 const char *html_word(const json_t *json, const char *key)
 {
     const char *text = json_string_value(json_object_get(json, key));
@@ -56,11 +31,11 @@ const char *html_class(const struct page *page, int64_t label)
 void html_slice(struct page *page, const char *slice)
 {
     if (strncmp(slice, "label=", 6) != 0) {
-        html_text(page->out, slice);
+        markup_text(page->out, slice);
         return;
     }
     const char *name = html_class(page, strtoll(slice + 6, NULL, 10));
-    html_text(page->out, name);
+    markup_text(page->out, name);
     if (strcmp(name, slice + 6) != 0) str_addf(page->out, " <small>%s</small>", slice + 6);
 }
 
@@ -127,7 +102,7 @@ static void head(struct page *page)
     const char *mark = strchr(mark_of(result), '>') + 1;
     str_add_len(out, mark, strlen(mark) - strlen("</svg>"));
     str_add(out, "</g></svg><h1>");
-    html_text(out, html_word(json_object_get(inputs, "suite"), "name"));
+    markup_text(out, html_word(json_object_get(inputs, "suite"), "name"));
     str_addf(out, "</h1><div><p class=\"verdict\">%s", result);
     for (size_t w = 0; w < 3; w++) {
         size_t count = json_array_size(json_object_get(verdict, words[w]));
@@ -135,10 +110,10 @@ static void head(struct page *page)
                  w == 2 ? ")</span>" : "");
     }
     str_add(out, "</p><p class=\"soft\">");
-    html_text(out, html_word(model, "name"));
+    markup_text(out, html_word(model, "name"));
     str_addf(out, " on %lld rows of split ",
              (long long)json_integer_value(json_object_get(data, "rows")));
-    html_text(out, html_word(data, "split"));
+    markup_text(out, html_word(data, "split"));
     str_addf(out, "; intervals are %g&nbsp;%%%s</p></div></header>\n",
              100 * html_real(json_object_get(page->report, "quality"), "interval"),
              json_is_null(json_object_get(inputs, "registry")) ? "; unsealed" : "");
@@ -192,7 +167,7 @@ static void gate_numbers(struct str *out, const json_t *gate, const struct metri
              number_text(text, html_real(gate, "value"), metric->unit),
              number_text(low, html_real(gate, "low"), metric->unit),
              number_text(high, html_real(gate, "high"), metric->unit), html_real(gate, "n"));
-    html_text(out, html_word(gate, "method"));
+    markup_text(out, html_word(gate, "method"));
     str_add(out, "</small></div>");
 }
 
@@ -220,15 +195,15 @@ static void gate_demand(struct page *page, const json_t *gate, const struct metr
     }
     if (*html_word(gate, "against")) {
         str_add(out, "against ");
-        html_text(out, html_word(gate, "against"));
+        markup_text(out, html_word(gate, "against"));
         str_add(out, "; ");
     }
     if (html_real(gate, "bar") != fabs(html_real(gate, "decided_at")))
         str_addf(out, "decided at %s; ",
                  number_text(bar, html_real(gate, "decided_at"), metric->unit));
-    html_text(out, html_word(gate, "why"));
+    markup_text(out, html_word(gate, "why"));
     str_add(out, *html_word(gate, "why") ? " <code>" : "<code>");
-    html_text(out, html_word(gate, "id"));
+    markup_text(out, html_word(gate, "id"));
     str_add(out, "</code></p></div>");
 }
 
@@ -293,7 +268,7 @@ void report_html(struct page *page)
     str_add(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta "
                  "name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta "
                  "name=\"color-scheme\" content=\"light dark\"><title>");
-    html_text(out, html_word(json_object_get(inputs, "suite"), "name"));
+    markup_text(out, html_word(json_object_get(inputs, "suite"), "name"));
     str_add(out, ": ");
     str_add(out, html_word(json_object_get(page->report, "verdict"), "result"));
     str_add(out, "</title><style>\n");

@@ -2,6 +2,7 @@
 #ifndef PAWL_EVAL_HTML_H
 #define PAWL_EVAL_HTML_H
 
+#include "eval/markup.h"
 #include "eval/report_parts.h"
 
 /* What the page is made from. */
@@ -14,8 +15,7 @@ struct page {
     const struct split *split;
 };
 
-/* Text with &, <, > and quotes replaced; the same with the name of a class or slice. */
-void html_text(struct str *out, const char *text);
+/* The name of a slice, of a class by its name. */
 void html_slice(struct page *page, const char *slice);
 const char *html_class(const struct page *page, int64_t label);
 

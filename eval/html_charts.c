@@ -49,10 +49,10 @@ static void matrix(struct page *page, const json_t *counts, const long long *row
         int at = (int)c * CELL + CELL / 2;
         str_addf(out, "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">", LABEL_WIDTH - 6,
                  top + at + 4);
-        html_text(out, short_name(page, c, 13));
+        markup_text(out, short_name(page, c, 13));
         str_addf(out, "</text><text transform=\"translate(%d %d) rotate(-50)\">", LABEL_WIDTH + at,
                  top - 6);
-        html_text(out, short_name(page, c, 9));
+        markup_text(out, short_name(page, c, 9));
         str_add(out, "</text>");
         str_addf(out,
                  "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" "
@@ -108,9 +108,9 @@ static void mistakes(struct page *page, const json_t *counts, const long long *r
     str_add(out, "<p class=\"note\">Commonest mistakes: ");
     for (size_t i = 0; i < count && i < shown; i++) {
         if (i) str_add(out, "; ");
-        html_text(out, html_class(page, pairs[i].label));
+        markup_text(out, html_class(page, pairs[i].label));
         str_add(out, " taken for ");
-        html_text(out, html_class(page, pairs[i].guess));
+        markup_text(out, html_class(page, pairs[i].guess));
         str_addf(out, " (%lld of %lld)", pairs[i].count, rows[pairs[i].label]);
     }
     str_add(out, ".</p>");

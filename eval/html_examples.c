@@ -126,7 +126,8 @@ static void show_features(struct page *page, const struct column *input, const v
     str_add(page->out, "<small>");
     for (size_t f = 0; f < count && f < FEATURES_SHOWN; f++) {
         if (f) str_add(page->out, ", ");
-        html_text(page->out, page->dataset->feature_names ? page->dataset->feature_names[f] : "x");
+        markup_text(page->out,
+                    page->dataset->feature_names ? page->dataset->feature_names[f] : "x");
         str_addf(page->out, " %.4g", (double)values[f]);
     }
     str_add(page->out, count > FEATURES_SHOWN ? ", …</small><br>" : "</small><br>");
@@ -148,10 +149,10 @@ static void show_answer(struct page *page, int64_t row)
         str_add(out, "<b>no finite output</b>");
     } else {
         str_add(out, "<b>");
-        html_text(out, html_class(page, subject->prediction[row]));
+        markup_text(out, html_class(page, subject->prediction[row]));
         if (!subject->hard) str_addf(out, " %.1f&nbsp;%%", 100 * (double)subject->confidence[row]);
         str_add(out, "</b><br><span class=\"soft\">is ");
-        html_text(out, html_class(page, scores->label[row]));
+        markup_text(out, html_class(page, scores->label[row]));
         str_add(out, "</span>");
     }
     str_addf(out, "<br><small>row %lld</small>", (long long)scores->id[row]);

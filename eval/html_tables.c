@@ -55,7 +55,7 @@ void html_values(struct page *page)
     for (size_t s = 0; s < scores->subject_count; s++) {
         if (scores->subjects[s].missing) continue;
         str_add(out, "<th>");
-        html_text(out, scores->subjects[s].name);
+        markup_text(out, scores->subjects[s].name);
         str_add(out, "</th>");
     }
     str_add(out, "</tr></thead><tbody>");
@@ -165,9 +165,9 @@ void html_system(struct page *page)
     struct str *out = page->out;
     const json_t *measured = json_object_get(page->report, "measured");
     str_add(out, "<section><h2>Measured</h2><p class=\"note\">On ");
-    html_text(out, html_word(measured, "machine"));
+    markup_text(out, html_word(measured, "machine"));
     str_add(out, ", device ");
-    html_text(out, html_word(measured, "device"));
+    markup_text(out, html_word(measured, "device"));
     str_add(out, ".</p><div class=\"scroll\"><table><thead><tr><th>metric</th><th>value</th>"
                  "<th>samples</th></tr></thead><tbody>");
     size_t index;
@@ -187,10 +187,10 @@ void html_system(struct page *page)
 static void fact(struct str *out, const char *name, const char *text, const char *digest)
 {
     str_addf(out, "<dt>%s</dt><dd>", name);
-    html_text(out, text);
+    markup_text(out, text);
     if (digest && *digest) {
         str_add(out, *text ? "<br><code>" : "<code>");
-        html_text(out, digest);
+        markup_text(out, digest);
         str_add(out, "</code>");
     }
     str_add(out, "</dd>");

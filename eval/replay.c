@@ -164,7 +164,8 @@ static enum code explain(const struct stored *stored, const struct decision *dec
 {
     for (size_t i = 0; opts->explain && i < decision->count; i++) {
         if (strcmp(decision->trials[i].id, opts->explain) != 0) continue;
-        explain_trial(opts->explained, &decision->trials[i], &stored->suite, decision);
+        explain_trial(opts->explained, &decision->trials[i], &stored->suite, decision,
+                      stored->inputs);
         return OK;
     }
     if (!opts->explain) return OK;

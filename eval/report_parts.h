@@ -45,12 +45,18 @@ void report_markdown(struct str *out, const json_t *report);
 
 /* The numbers of one gate step by step, for `pawl gate --explain`. */
 void explain_trial(struct str *out, const struct trial *trial, const struct suite *suite,
-                   const struct decision *decision);
+                   const struct decision *decision, const json_t *inputs);
 
 /* What a gate demands: "accuracy better by 0.0200 against linear on footwear". */
 void demand_text(struct str *out, const json_t *gate);
 /* Why a gate's verdict is what it is, with the rows that would decide. */
 void gate_reason(struct str *out, const json_t *gate);
+
+/* What was found: "0.9231 [0.9186, 0.9274], n = 10000". */
+void numbers_text(struct str *out, const json_t *gate);
+/* How often these rows were used to decide, and the chance that goes with it; nothing where nobody
+ * counts. */
+void exposure_text(struct str *out, const json_t *report);
 
 /* A number for people: as many digits as say something, in its unit. */
 enum { NUMBER_TEXT = 40 };

@@ -131,6 +131,10 @@ void report_text(struct str *out, const json_t *report)
                  real(registry, "seal"), real(registry, "look"));
     else
         str_add(out, "  seal    none: the model is no version of a registry\n");
+    struct str exposure = { 0 };
+    exposure_text(&exposure, report);
+    if (exposure.len) str_addf(out, "  used    %s\n", str_text(&exposure));
+    str_release(&exposure);
     str_add(out, "\n");
     add_gates(out, report);
 }

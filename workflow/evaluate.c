@@ -2,6 +2,8 @@
 #include "workflow/evaluate.h"
 
 #include "base/log.h"
+#include "base/units.h"
+#include "eval/forecast.h"
 #include "eval/report.h"
 #include "workflow/facts.h"
 #include "workflow/linear.h"
@@ -376,6 +378,61 @@ enum code evaluate(struct evaluated *evaluated, const struct evaluate_request *r
     memset(evaluated, 0, sizeof *evaluated);
     struct evaluation e = { .request = request, .problems = problems };
     enum code code = evaluate_all(&e, evaluated, err);
+    close_all(&e);
+    return code;
+}
+
+/* "accuracy=0.93" */
+static enum code read_assumption(struct forecast_opts *opts, struct assumption *assumption,
+                                 struct arena *arena, const char *text, struct err *err)
+{
+    const char *sign = strchr(text, '='), *reason = NULL;
+    double value;
+    if (!sign || sign == text || !units_real(&value, sign + 1, false, &reason)) {
+        err_set(err, USAGE, "cannot assume '%s': it is no WHAT=NUMBER", text);
+        return reason ? err_hint(err, "%s", reason) : USAGE;
+    }
+    const char *what = arena_copy_len(arena, text, (size_t)(sign - text));
+    if (strcmp(what, "disagree") == 0) {
+        opts->disagreement = value;
+        return value > 0 && value <= 1 ? OK : err_set(err, USAGE, "'%s' is no share of rows", text);
+    }
+    *assumption = (struct assumption){ what, value };
+    opts->assumed_count++;
+    return OK;
+}
+
+static enum code look_ahead(struct evaluation *e, json_t **json, const char *const *assumed,
+                            const char *like, struct err *err)
+{
+    enum { LIKE_LIMIT = 256 << 20 };
+    struct forecast_opts opts = { 0 };
+    json_t *report = NULL;
+    size_t count = 0;
+    while (assumed && assumed[count]) count++;
+    struct assumption *list = ARENA_ARRAY(&e->arena, count + 1, struct assumption);
+    opts.assumed = list;
+    for (size_t i = 0; i < count; i++)
+        TRY(read_assumption(&opts, &list[opts.assumed_count], &e->arena, assumed[i], err));
+    TRY(open_suite(e, err));
+    if (e->request->predictions) TRY(open_candidate(e, err));
+    if (like) {
+        const char *file = fs_is_dir(like) ? path_join(&e->arena, like, "report.json") : like;
+        TRY(json_read(&report, file, LIKE_LIMIT, "report/1", err));
+        opts.like = report;
+    }
+    enum code code = forecast(json, &e->suite, &e->exam, &opts, err);
+    json_decref(report);
+    return code;
+}
+
+enum code evaluate_forecast(json_t **json, const struct evaluate_request *request,
+                            const char *const *assumed, const char *like, struct problems *problems,
+                            struct err *err)
+{
+    struct evaluation e = { .request = request, .problems = problems };
+    *json = NULL;
+    enum code code = look_ahead(&e, json, assumed, like, err);
     close_all(&e);
     return code;
 }

@@ -35,6 +35,14 @@ struct evaluated {
  * does. */
 enum code evaluate_check(const char *suite, struct problems *problems, struct err *err);
 
+/* What the suite could decide with its data, or with the rows of `request->predictions`, before
+ * there is a model: forecast/1 into *json (new reference). `assumed` are texts "WHAT=VALUE" (NULL-
+ * terminated, or NULL; "disagree=0.1" says on which share of rows two models differ), `like` a
+ * report directory or NULL. Fails as evaluate does. */
+enum code evaluate_forecast(json_t **json, const struct evaluate_request *request,
+                            const char *const *assumed, const char *like, struct problems *problems,
+                            struct err *err);
+
 /* Evaluates, writes the report and, for a version, records it. The result is OK, GATE_FAILED or
  * INCONCLUSIVE by the verdict (then `evaluated` is filled in too); other codes are failures: CONFIG
  * with `problems` for the suite, NOT_FOUND, DAMAGED, REFUSED, ... */

@@ -67,7 +67,7 @@ Test(views, markdown_of_a_large_suite_is_cut_to_a_comment)
 Test(views, names_from_files_cannot_become_markup)
 {
     struct str out = { 0 };
-    html_text(&out, "<script>\"a\" & 'b'");
+    markup_text(&out, "<script>\"a\" & 'b'");
     cr_expect_str_eq(out.at, "&lt;script&gt;&quot;a&quot; &amp; &#39;b&#39;");
     str_release(&out);
 }
