@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 #include "cli/documents.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/deploy.h"
 
@@ -12,6 +13,7 @@
 static const struct option promote_options[] = {
     { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     REASON_OPTION,
     { 0 },
 };
@@ -20,6 +22,7 @@ static const struct option rollback_options[] = {
     { "to", OPTION_TEXT, "NAME@N", "The version to go back to; default the one before." },
     { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     REASON_OPTION,
     { 0 },
 };
@@ -82,7 +85,8 @@ static enum code run_promote(struct invocation *in, struct err *err)
     struct registry registry;
     struct resolved version;
     struct moved moved;
-    TRY(open_named(in, &registry, err));
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
     struct move_opts opts = { .channel = in->args[1], .actor = actor_of(in), .reason = reason };
     enum code code = registry_resolve(&registry, &version, in->args[0], err);
     if (!code) {
@@ -92,6 +96,7 @@ static enum code run_promote(struct invocation *in, struct err *err)
     }
     if (!code) code = registry_promote(&registry, &moved, &opts, err);
     if (!code) print_moved(in, &opts, &moved);
+    key_release(&key);
     registry_close(&registry);
     return code;
 }
@@ -102,7 +107,8 @@ static enum code run_rollback(struct invocation *in, struct err *err)
     TRY(need_text(in, &reason, "reason", err));
     struct registry registry;
     struct moved moved;
-    TRY(open_named(in, &registry, err));
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
     struct move_opts opts = {
         .model = in->args[0], .channel = in->args[1], .actor = actor_of(in), .reason = reason
     };
@@ -111,6 +117,7 @@ static enum code run_rollback(struct invocation *in, struct err *err)
     if (!code && to) code = read_version(to, opts.model, &opts.number, err);
     if (!code) code = registry_rollback(&registry, &moved, &opts, err);
     if (!code) print_moved(in, &opts, &moved);
+    key_release(&key);
     registry_close(&registry);
     return code;
 }

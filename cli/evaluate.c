@@ -1,6 +1,7 @@
 /* pawl eval, gate, predict. */
 #include "workflow/evaluate.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "eval/predict.h"
 #include "eval/report.h"
@@ -17,6 +18,7 @@ static const struct option eval_options[] = {
     { "threads", OPTION_INT, "N", "Worker threads; changes no result. Default: all." },
     DEVICE_OPTION,
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     { 0 },
 };
 
@@ -64,7 +66,12 @@ static enum code run_eval(struct invocation *in, struct err *err)
                                         .threads = (int)int_of(in, "threads", 0) };
     TRY(read_weights(in, &request.raw, err));
     TRY(need_text(in, &request.model, "model", err));
+    struct key key = { 0 };
+    if (ref_is_registry(request.model) || given(in, "key"))
+        TRY(check_registry(in, &key, request.registry, err));
+    request.key = key.pkey ? &key : NULL;
     enum code code = evaluate(&evaluated, &request, in->problems, err);
+    key_release(&key);
     if (is_verdict(code)) {
         say_open(in, evaluated.open);
         print_document(in, evaluated.report_json, report_text);
@@ -82,6 +89,7 @@ static enum code wanted_digests(struct invocation *in, struct replay_opts *opts,
     if (ref_text) {
         struct ref ref;
         struct weights weights = { 0 };
+        if (ref_is_registry(ref_text)) TRY(check_registry(in, NULL, registry_dir(in, NULL), err));
         TRY(ref_open(&ref, ref_text, registry_dir(in, NULL), err));
         enum code code = ref_load(&ref, &weights, false, err);
         *model = weights.digest;
@@ -167,6 +175,7 @@ static enum code run_predict(struct invocation *in, struct err *err)
     TRY(read_weights(in, &raw, err));
     const char *out;
     TRY(need_text(in, &out, "out", err));
+    if (ref_is_registry(in->args[0])) TRY(check_registry(in, NULL, registry_dir(in, NULL), err));
     TRY(ref_open(&ref, in->args[0], registry_dir(in, NULL), err));
     enum code code = predict_with(in, &ref, out, raw, err);
     ref_close(&ref);

@@ -250,6 +250,7 @@ static enum code open_all(struct evaluation *e, struct err *err)
         return err_hint(err, "Choose another place with --out, or remove it.");
     }
     TRY(ref_open(&e->model, request->model, request->registry, err));
+    e->model.registry.key = request->key;
     TRY(ref_load(&e->model, &e->weights, request->raw, err));
     return load_baselines(e, err);
 }
