@@ -34,29 +34,6 @@ static const struct option deploy_options[] = {
     { 0 },
 };
 
-/* The number of "fashion@7". */
-static enum code read_version(const char *text, const char *model, int64_t *number, struct err *err)
-{
-    size_t len = strlen(model), digits;
-    if (strncmp(text, model, len) == 0 && text[len] == '@') {
-        const char *tail = text + len + 1;
-        digits = strspn(tail, "0123456789");
-        *number = strtoll(tail, NULL, 10);
-        if (digits && digits <= 18 && !tail[digits] && *number > 0) return OK;
-    }
-    return err_set(err, USAGE, "'%s' is not a version of %s: write %s@N", text, model, model);
-}
-
-/* --from: what the caller saw the channel hold. */
-static enum code read_from(const struct invocation *in, const char *model, int64_t *number,
-                           struct err *err)
-{
-    const char *text = text_of(in, "from");
-    *number = text ? CHANNEL_NONE : CHANNEL_ANY;
-    if (!text || strcmp(text, "none") == 0) return OK;
-    return read_version(text, model, number, err);
-}
-
 static void print_moved(const struct invocation *in, const struct move_opts *opts,
                         const struct moved *moved)
 {

@@ -8,6 +8,7 @@
 #include "workflow/ref.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *registry_dir(const struct invocation *in, const char *experiment)
@@ -107,6 +108,27 @@ enum code check_registry(const struct invocation *in, struct key *key, const cha
     enum code code = key ? read_key(in, key, registry.open, err) : OK;
     registry_close(&registry);
     return code;
+}
+
+enum code read_version(const char *text, const char *model, int64_t *number, struct err *err)
+{
+    size_t len = strlen(model), digits;
+    if (strncmp(text, model, len) == 0 && text[len] == '@') {
+        const char *tail = text + len + 1;
+        digits = strspn(tail, "0123456789");
+        *number = strtoll(tail, NULL, 10);
+        if (digits && digits <= 18 && !tail[digits] && *number > 0) return OK;
+    }
+    return err_set(err, USAGE, "'%s' is not a version of %s: write %s@N", text, model, model);
+}
+
+enum code read_from(const struct invocation *in, const char *model, int64_t *number,
+                    struct err *err)
+{
+    const char *text = text_of(in, "from");
+    *number = text ? CHANNEL_NONE : CHANNEL_ANY;
+    if (!text || strcmp(text, "none") == 0) return OK;
+    return read_version(text, model, number, err);
 }
 
 enum code load_experiment(struct invocation *in, struct document *document,

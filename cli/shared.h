@@ -60,6 +60,12 @@ enum code check_registry(const struct invocation *in, struct key *key, const cha
 /* Says on standard error that a registry without keys vouches for integrity alone. */
 void say_open(const struct invocation *in, bool open);
 
+/* The number of "fashion@7", a version of `model`. --from: what the caller saw the channel hold
+ * (CHANNEL_ANY where it is not given). USAGE. */
+enum code read_version(const char *text, const char *model, int64_t *number, struct err *err);
+enum code read_from(const struct invocation *in, const char *model, int64_t *number,
+                    struct err *err);
+
 /* Loads and reads an experiment with --set applied. */
 enum code load_experiment(struct invocation *in, struct document *document,
                           struct experiment *experiment, const char *path, struct err *err);

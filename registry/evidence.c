@@ -75,6 +75,9 @@ static enum code decide_report(void *context, const struct state *state, struct 
     const struct report_note *known = recorded(state, opts);
     recording->known = known ? known->seq : 0;
     if (known) return OK;
+    if (!recording->body)
+        return err_set(err, CONFLICT, "cannot record report '%s': its key was revoked meanwhile",
+                       opts->dir);
     draft->kind = ENTRY_REPORT;
     draft->actor = opts->actor;
     draft->reason = opts->reason;

@@ -11,6 +11,20 @@ static const char *text_or_empty(struct state *state, const struct entry *entry,
     return text ? arena_copy(&state->arena, text) : "";
 }
 
+static void take_baselines(struct state *state, struct seal_note *seal, json_t *baselines)
+{
+    const char *name;
+    json_t *sealed;
+    seal->baselines = ARENA_ARRAY(&state->arena, json_object_size(baselines),
+                                  struct sealed_baseline);
+    json_object_foreach(baselines, name, sealed)
+    {
+        struct sealed_baseline *row = &seal->baselines[seal->baseline_count++];
+        row->name = arena_copy(&state->arena, name);
+        row->there = digest_parse(&row->model_digest, json_string_value(sealed));
+    }
+}
+
 enum code note_seal(struct state *state, const struct entry *entry, const struct signer *signer,
                     struct err *err)
 {
@@ -20,6 +34,7 @@ enum code note_seal(struct state *state, const struct entry *entry, const struct
     entry_digest(entry, &seal.suite, "suite");
     entry_digest(entry, &seal.model_digest, "model_digest");
     entry_digest(entry, &seal.data, "data");
+    take_baselines(state, &seal, json_object_get(entry->body, "baselines"));
     state->seals = array_grown(&state->arena, state->seals, state->seal_count,
                                sizeof *state->seals);
     state->seals[state->seal_count++] = seal;
@@ -53,6 +68,20 @@ static bool seal_fits(const struct state *state, const struct report_note *repor
             digest_equal(&seal->model_digest, &report->model_digest));
 }
 
+static void take_gates(struct state *state, struct report_note *report, const json_t *list)
+{
+    report->gates = ARENA_ARRAY(&state->arena, json_array_size(list), struct open_gate);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *row = json_array_get(list, i);
+        const char *id = json_string_value(json_object_get(row, "id"));
+        const char *reason = json_string_value(json_object_get(row, "reason"));
+        struct open_gate *gate = &report->gates[report->gate_count++];
+        gate->id = arena_copy(&state->arena, id ? id : "");
+        gate->reason = arena_copy(&state->arena, reason ? reason : "");
+        gate->waivable = json_is_true(json_object_get(row, "waivable"));
+    }
+}
+
 enum code note_report(struct state *state, const struct entry *entry, const struct signer *signer,
                       struct err *err)
 {
@@ -65,11 +94,10 @@ enum code note_report(struct state *state, const struct entry *entry, const stru
     };
     const struct model_line *model = state_model(state, entry_text(entry, "model"));
     const struct version *version = model ? model_version(model, report.number) : NULL;
-    const json_t *files = json_object_get(entry->body, "files");
     entry_digest(entry, &report.model_digest, "model_digest");
     entry_digest(entry, &report.suite, "suite");
     entry_digest(entry, &report.report, "report");
-    digest_parse(&report.document, json_string_value(json_object_get(files, "report.json")));
+    take_gates(state, &report, json_object_get(entry->body, "gates"));
     if (!version) return entry_nonsense(entry, "it reports on an unknown version", err);
     if (!digest_equal(&version->model_digest, &report.model_digest))
         return entry_nonsense(entry, "it reports on another model than its version", err);
@@ -123,7 +151,7 @@ enum code note_consent(struct state *state, const struct entry *entry, const str
     if (state->open) return entry_nonsense(entry, "the registry has no keys", err);
     if (!version || !digest_equal(&version->digest, &consent.digest))
         return entry_nonsense(entry, "it names an unknown version", err);
-    if (!entry_digest(entry, &consent.policy, "policy") || (expires && !consent.expires_s) ||
+    if (!entry_digest(entry, &consent.policy, "policy") || (expires && consent.expires_s <= 0) ||
         !take_digests(state, &consent, json_object_get(entry->body, "reports")) ||
         (consent.waives && !take_rule(state, &consent, entry)))
         return entry_nonsense(entry, "it does not say what it is about", err);

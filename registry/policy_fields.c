@@ -260,9 +260,11 @@ static void check_signatures(const json_t *json, const struct node *root, struct
         json_object_set_new(persons, json_string_value(json_object_get(key, "person")),
                             json_true());
     if (node_int(root, "signatures") > (int64_t)json_object_size(persons))
-        problem_add(problems, node_at(root, "signatures")->mark,
-                    "%lld persons must sign a new policy, but %zu have the role policy",
-                    (long long)node_int(root, "signatures"), json_object_size(persons));
+        problem_add(
+            problems,
+            node_at(root, node_at(root, "signatures")->is_default ? "keys" : "signatures")->mark,
+            "%lld persons must sign a new policy, but %zu have the role policy",
+            (long long)node_int(root, "signatures"), json_object_size(persons));
     json_decref(persons);
 }
 

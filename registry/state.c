@@ -2,6 +2,7 @@
 #include "registry/state.h"
 
 #include "registry/notes.h"
+#include "registry/policy_rules.h"
 #include "registry/trust.h"
 
 #include <string.h>
@@ -98,6 +99,22 @@ static struct channel *channel_take(struct state *state, struct model_line *mode
     return channel;
 }
 
+/* A signature is not enough for a move: the policy must have allowed it on the state before. */
+static enum code check_allowed(const struct asking *asking, const struct entry *entry,
+                               struct err *err)
+{
+    struct arena arena = { 0 };
+    struct relied relied;
+    struct err why;
+    enum code code = entry->kind == ENTRY_PROMOTE ? rules_promote(&relied, &arena, asking, &why)
+                                                  : rules_rollback(asking, &why);
+    if (!code && entry->kind == ENTRY_ROLLBACK &&
+        !channel_held(model_channel(asking->model, asking->channel), asking->version->number))
+        code = err_set(&why, REFUSED, "the channel never held that version");
+    arena_release(&arena);
+    return code ? entry_nonsense(entry, why.message, err) : OK;
+}
+
 static enum code apply_move(struct state *state, const struct entry *entry,
                             const struct signer *signer, struct err *err)
 {
@@ -128,6 +145,15 @@ static enum code apply_move(struct state *state, const struct entry *entry,
         return entry_nonsense(entry, "it does not start from what the channel held", err);
     if (move.unchanged != (held == move.number) || (move.rollback && !held))
         return entry_nonsense(entry, "it does not say truly whether it changes the channel", err);
+    if (!state->open) {
+        struct asking asking = { .state = state,
+                                 .model = model,
+                                 .version = version,
+                                 .channel = entry_text(entry, "channel"),
+                                 .held = held,
+                                 .now_s = state->time_s };
+        TRY(check_allowed(&asking, entry, err));
+    }
     move.actor = arena_copy(&state->arena, entry->actor);
     move.reason = arena_copy(&state->arena, entry->reason);
     move.time = arena_copy(&state->arena, entry->time);

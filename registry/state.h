@@ -48,13 +48,27 @@ struct model_line {
     size_t channel_count;
 };
 
+/* A gate that counts and did not pass. */
+struct open_gate {
+    const char *id, *reason;
+    bool waivable; /* its reason is none that no waiver may touch */
+};
+
 struct report_note {
     int64_t seq, number, seal;   /* seal: the entry that fixed its bar before, or 0 */
     const char *model, *verdict; /* "pass", "fail", "inconclusive" */
     struct digest model_digest, suite, report;
-    struct digest document; /* content: report.json */
-    double time_s;          /* when it was recorded */
+    double time_s;           /* when it was recorded */
+    struct open_gate *gates; /* that hold a release back */
+    size_t gate_count;
     struct signer signer;
+};
+
+/* A baseline as a seal names it: a channel, a version, a trained one. */
+struct sealed_baseline {
+    const char *name;
+    bool there; /* it had a model then, whose digest is: */
+    struct digest model_digest;
 };
 
 /* What fixes a bar before there are results; `data` is zero where an old entry does not say. */
@@ -62,6 +76,8 @@ struct seal_note {
     int64_t seq;
     const char *name; /* of the suite; may be empty */
     struct digest suite, model_digest, data;
+    struct sealed_baseline *baselines;
+    size_t baseline_count;
     struct signer signer;
 };
 
@@ -133,8 +149,14 @@ const struct version *model_version_by_weights(const struct model_line *model,
 const struct move *channel_now(const struct channel *channel);
 
 /* The version that a rollback without a target goes to: the nearest one before the present one that
- * was not itself rolled back from (promoting it again clears that); 0 when there is none. */
-int64_t channel_before(const struct channel *channel);
+ * was not itself rolled back from (promoting it again clears that) and may still be used; 0 when
+ * there is none. */
+int64_t channel_before(const struct state *state, const struct model_line *model,
+                       const struct channel *channel);
+
+/* Why a version may not go onto a channel any more: it is retired, or who added it was revoked from
+ * there on. NULL when it may. */
+const char *version_barred(const struct state *state, const struct version *version);
 
 /* Whether the channel ever held this version. */
 bool channel_held(const struct channel *channel, int64_t number);

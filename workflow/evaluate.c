@@ -125,6 +125,22 @@ static json_t *seal_body(const struct evaluation *e)
                      "model_digest", digest_value(&e->weights.digest));
 }
 
+/* What the registry has seen so far, for the report: a bar that moves after results were seen, and
+ * how many candidates this split has judged (a lower bound: others may have looked elsewhere). */
+static void count_seals(struct evaluation *e)
+{
+    const struct state *state = &e->model.registry.state;
+    const struct split *split = dataset_split(&e->dataset, e->suite.split);
+    int64_t bars, seals = state_seals(state, &bars, &e->weights.digest, e->suite.name);
+    int64_t exposure = state_exposure(state, &split->digest);
+    json_object_set_new(e->facts, "seals", json_integer(seals));
+    json_object_set_new(e->facts, "bars", json_integer(bars));
+    json_object_set_new(e->facts, "exposure", json_integer(exposure));
+    if (bars > 1)
+        log_note("note: this candidate's bar was sealed %lld times, under %lld bars named '%s'",
+                 (long long)seals, (long long)bars, e->suite.name);
+}
+
 /* Seals the bar and writes the look down, both before scoring. */
 static enum code seal(struct evaluation *e, struct err *err)
 {
@@ -139,6 +155,7 @@ static enum code seal(struct evaluation *e, struct err *err)
     e->facts = json_pack("{s:o,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
                          (json_int_t)e->seal, "look", (json_int_t)look, "model",
                          e->model.version.model, "number", (json_int_t)e->model.version.number);
+    count_seals(e);
     return OK;
 }
 
