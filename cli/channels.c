@@ -2,6 +2,7 @@
 #include "base/utf8.h"
 #include "cli/documents.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/deploy.h"
 
@@ -12,6 +13,7 @@
 static const struct option promote_options[] = {
     { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     REASON_OPTION,
     { 0 },
 };
@@ -20,6 +22,7 @@ static const struct option rollback_options[] = {
     { "to", OPTION_TEXT, "NAME@N", "The version to go back to; default the one before." },
     { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     REASON_OPTION,
     { 0 },
 };
@@ -30,29 +33,6 @@ static const struct option deploy_options[] = {
     { "status", OPTION_TEXT, "DIR", "Shows what DIR holds, every file hashed." },
     { 0 },
 };
-
-/* The number of "fashion@7". */
-static enum code read_version(const char *text, const char *model, int64_t *number, struct err *err)
-{
-    size_t len = strlen(model), digits;
-    if (strncmp(text, model, len) == 0 && text[len] == '@') {
-        const char *tail = text + len + 1;
-        digits = strspn(tail, "0123456789");
-        *number = strtoll(tail, NULL, 10);
-        if (digits && digits <= 18 && !tail[digits] && *number > 0) return OK;
-    }
-    return err_set(err, USAGE, "'%s' is not a version of %s: write %s@N", text, model, model);
-}
-
-/* --from: what the caller saw the channel hold. */
-static enum code read_from(const struct invocation *in, const char *model, int64_t *number,
-                           struct err *err)
-{
-    const char *text = text_of(in, "from");
-    *number = text ? CHANNEL_NONE : CHANNEL_ANY;
-    if (!text || strcmp(text, "none") == 0) return OK;
-    return read_version(text, model, number, err);
-}
 
 static void print_moved(const struct invocation *in, const struct move_opts *opts,
                         const struct moved *moved)
@@ -82,7 +62,8 @@ static enum code run_promote(struct invocation *in, struct err *err)
     struct registry registry;
     struct resolved version;
     struct moved moved;
-    TRY(open_named(in, &registry, err));
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
     struct move_opts opts = { .channel = in->args[1], .actor = actor_of(in), .reason = reason };
     enum code code = registry_resolve(&registry, &version, in->args[0], err);
     if (!code) {
@@ -92,6 +73,7 @@ static enum code run_promote(struct invocation *in, struct err *err)
     }
     if (!code) code = registry_promote(&registry, &moved, &opts, err);
     if (!code) print_moved(in, &opts, &moved);
+    key_release(&key);
     registry_close(&registry);
     return code;
 }
@@ -102,7 +84,8 @@ static enum code run_rollback(struct invocation *in, struct err *err)
     TRY(need_text(in, &reason, "reason", err));
     struct registry registry;
     struct moved moved;
-    TRY(open_named(in, &registry, err));
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
     struct move_opts opts = {
         .model = in->args[0], .channel = in->args[1], .actor = actor_of(in), .reason = reason
     };
@@ -111,6 +94,7 @@ static enum code run_rollback(struct invocation *in, struct err *err)
     if (!code && to) code = read_version(to, opts.model, &opts.number, err);
     if (!code) code = registry_rollback(&registry, &moved, &opts, err);
     if (!code) print_moved(in, &opts, &moved);
+    key_release(&key);
     registry_close(&registry);
     return code;
 }

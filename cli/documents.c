@@ -85,7 +85,14 @@ void list_text(struct str *out, const json_t *list)
 static void add_subject(struct str *out, const json_t *entry)
 {
     const char *subject = text_in(entry, "subject"), *channel = text_in(entry, "channel");
-    if (*channel) {
+    const char *kind = text_in(entry, "kind");
+    if (strcmp(kind, "approve") == 0 || strcmp(kind, "waive") == 0) {
+        str_addf(out, "%s for %s", subject, channel);
+        if (*text_in(entry, "rule")) str_addf(out, ": %s", text_in(entry, "rule"));
+        if (*text_in(entry, "gate")) str_addf(out, " of gate %s", text_in(entry, "gate"));
+    } else if (strcmp(kind, "policy") == 0 || strcmp(kind, "revoke") == 0) {
+        str_addf(out, "%s " SHORT, *kind == 'p' ? "policy" : "key", subject);
+    } else if (*channel) {
         str_addf(out, "%.*s@%s -> %s", (int)strcspn(subject, "@"), subject, channel, subject);
         if (json_is_true(json_object_get(entry, "unchanged"))) str_add(out, " (unchanged)");
     } else if (text_starts(subject, "sha256:")) {
@@ -107,7 +114,11 @@ void history_text(struct str *out, const json_t *history)
         str_addf(out, "%6lld  %s  %-8s  ", number_in(e, "seq"), text_in(e, "time"),
                  text_in(e, "kind"));
         add_column(out, e, add_subject, width);
-        str_addf(out, "  by %s%s%s\n", text_in(e, "actor"), *reason ? ": " : "", reason);
+        if (*text_in(e, "person"))
+            str_addf(out, "  by %s (%s)", text_in(e, "person"), text_in(e, "actor"));
+        else
+            str_addf(out, "  by %s", text_in(e, "actor"));
+        str_addf(out, "%s%s\n", *reason ? ": " : "", reason);
     }
     if (!json_array_size(entries)) str_add(out, "no entries\n");
 }

@@ -1,6 +1,7 @@
 /* pawl eval, gate, predict. */
 #include "workflow/evaluate.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "eval/forecast.h"
 #include "eval/predict.h"
@@ -25,6 +26,7 @@ static const struct option eval_options[] = {
     { "threads", OPTION_INT, "N", "Worker threads; changes no result. Default: all." },
     DEVICE_OPTION,
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     { 0 },
 };
 
@@ -90,7 +92,12 @@ static enum code run_eval(struct invocation *in, struct err *err)
     if (given(in, "plan")) return run_plan(in, &request, err);
     if (given(in, "assume") || given(in, "like"))
         return err_set(err, USAGE, "--assume and --like are for --plan");
+    struct key key = { 0 };
+    if ((request.model && ref_is_registry(request.model)) || given(in, "key"))
+        TRY(check_registry(in, &key, request.registry, err));
+    request.key = key.pkey ? &key : NULL;
     enum code code = evaluate(&evaluated, &request, in->problems, err);
+    key_release(&key);
     if (is_verdict(code)) {
         say_open(in, evaluated.open);
         print_document(in, evaluated.report_json, report_text);
@@ -108,6 +115,7 @@ static enum code wanted_digests(struct invocation *in, struct replay_opts *opts,
     if (ref_text) {
         struct ref ref;
         struct weights weights = { 0 };
+        if (ref_is_registry(ref_text)) TRY(check_registry(in, NULL, registry_dir(in, NULL), err));
         TRY(ref_open(&ref, ref_text, registry_dir(in, NULL), err));
         enum code code = ref_load(&ref, &weights, false, err);
         *model = weights.digest;
@@ -193,6 +201,7 @@ static enum code run_predict(struct invocation *in, struct err *err)
     TRY(read_weights(in, &raw, err));
     const char *out;
     TRY(need_text(in, &out, "out", err));
+    if (ref_is_registry(in->args[0])) TRY(check_registry(in, NULL, registry_dir(in, NULL), err));
     TRY(ref_open(&ref, in->args[0], registry_dir(in, NULL), err));
     enum code code = predict_with(in, &ref, out, raw, err);
     ref_close(&ref);

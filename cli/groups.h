@@ -12,6 +12,8 @@ extern const struct command release_commands[];  /* release.c */
 extern const struct command registry_commands[]; /* registry.c */
 extern const struct command key_commands[];      /* keys.c */
 extern const struct command keep_commands[];     /* keep.c */
+extern const struct command trust_commands[];    /* trust.c */
+extern const struct command consent_commands[];  /* consent.c */
 extern const struct command config_commands[];   /* config.c */
 extern const struct command tool_commands[];     /* tools.c */
 

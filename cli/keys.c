@@ -1,8 +1,10 @@
 /* pawl registry key: making keys and looking at them. */
 #include "base/log.h"
+#include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
+#include "registry/policy_set.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +14,8 @@ static const struct option new_options[] = {
     { "passphrase-file", OPTION_TEXT, "FILE", "Encrypts it with the file's first line." },
     { 0 },
 };
+
+static const struct option list_options[] = { REGISTRY_OPTION, { 0 } };
 
 static const struct option show_options[] = {
     { "pem", OPTION_FLAG, NULL, "Prints the public half as PEM, for other tools." },
@@ -81,7 +85,44 @@ static enum code run_show(struct invocation *in, struct err *err)
     return OK;
 }
 
+static void keys_text(struct str *out, const json_t *keys)
+{
+    const json_t *rows = json_object_get(keys, "keys");
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        const json_t *row = json_array_get(rows, i);
+        str_addf(out, "%s  %-16s ", text_in(row, "id"), text_in(row, "person"));
+        size_t r;
+        json_t *role;
+        json_array_foreach(json_object_get(row, "roles"), r, role)
+            str_addf(out, "%s%s", r ? ", " : "", json_string_value(role));
+        if (json_is_integer(json_object_get(row, "revoked")))
+            str_addf(out, "  revoked from entry %lld", number_in(row, "revoked"));
+        str_add(out, "\n");
+    }
+    if (!json_array_size(rows)) str_add(out, "no keys\n");
+}
+
+static enum code run_list(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    json_t *keys = NULL;
+    TRY(open_named(in, &registry, err));
+    enum code code = registry_keys(&registry, &keys, err);
+    if (!code) print_document(in, keys, keys_text);
+    json_decref(keys);
+    registry_close(&registry);
+    return code;
+}
+
 const struct command key_commands[] = {
+    { .name = "registry key list",
+      .args = "",
+      .least = 0,
+      .most = 0,
+      .help = "Lists the keys of the policy in force: persons, roles, revocations.",
+      .example = "pawl registry key list --registry registry",
+      .options = list_options,
+      .run = run_list },
     { .name = "registry key new",
       .args = "--out FILE",
       .least = 0,

@@ -2,6 +2,8 @@
 #include "cli/kinds.h"
 
 #include "eval/suite.h"
+#include "registry/policy.h"
 #include "trainer/experiment.h"
 
-const struct kind *const document_kinds[] = { &experiment_kind, &suite_kind, &part_kind, NULL };
+const struct kind *const document_kinds[] = { &experiment_kind, &suite_kind, &policy_kind,
+                                              &part_kind, NULL };

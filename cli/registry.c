@@ -1,7 +1,9 @@
 /* pawl registry: making one, adding versions, asking questions. */
 #include "cli/documents.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
+#include "registry/policy_set.h"
 #include "registry/verify.h"
 #include "workflow/add.h"
 
@@ -11,11 +13,18 @@
 
 static const struct option plain_options[] = { REGISTRY_OPTION, { 0 } };
 
-static const struct option init_options[] = { REASON_OPTION, { 0 } };
+static const struct option init_options[] = {
+    { "policy", OPTION_TEXT, "FILE", "Keys, roles and channels from the beginning; needs a key." },
+    { "with", OPTION_LIST, "SIG", "Another person's signature under the policy; may be repeated." },
+    KEY_OPTIONS,
+    REASON_OPTION,
+    { 0 },
+};
 
 static const struct option add_options[] = {
     { "as", OPTION_TEXT, "NAME", "The model's name; default the run's name." },
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     REASON_OPTION,
     { 0 },
 };
@@ -32,10 +41,32 @@ static const struct option verify_options[] = {
     { 0 },
 };
 
+/* With a policy in entry 1. */
+static enum code init_closed(struct invocation *in, const char *reason, struct err *err)
+{
+    struct key key = { 0 };
+    struct policy_opts opts = { .with = list_of(in, "with"),
+                                .actor = actor_of(in),
+                                .reason = reason };
+    TRY(policy_load(&opts.policy, in->arena, text_of(in, "policy"), in->problems, err));
+    enum code code = secret_key(in, &key, err);
+    opts.key = key.pkey ? &key : NULL;
+    if (!code) code = registry_init_closed(in->args[0], &opts, err);
+    key_release(&key);
+    json_decref(opts.policy);
+    return code;
+}
+
 static enum code run_init(struct invocation *in, struct err *err)
 {
     const char *reason = text_of(in, "reason");
-    TRY(registry_init(in->args[0], actor_of(in), reason ? reason : "registry created", err));
+    if (!reason) reason = "registry created";
+    if (!given(in, "policy") && (given(in, "key") || given(in, "with")))
+        return err_set(err, USAGE, "options '--key' and '--with' need --policy FILE");
+    if (given(in, "policy"))
+        TRY(init_closed(in, reason, err));
+    else
+        TRY(registry_init(in->args[0], actor_of(in), reason, err));
     struct registry registry;
     TRY(registry_open(&registry, in->args[0], err));
     char id[DIGEST_TEXT];
@@ -51,7 +82,8 @@ static enum code run_init(struct invocation *in, struct err *err)
 static enum code run_add(struct invocation *in, struct err *err)
 {
     struct registry registry;
-    TRY(open_named(in, &registry, err));
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
     struct added added;
     struct add_request request = { .source = in->args[0],
                                    .name = text_of(in, "as"),
@@ -70,6 +102,7 @@ static enum code run_add(struct invocation *in, struct err *err)
                    model);
         json_decref(document);
     }
+    key_release(&key);
     registry_close(&registry);
     return code;
 }
@@ -149,7 +182,9 @@ static enum code run_verify(struct invocation *in, struct err *err)
     json_t *result = NULL;
     TRY(read_expect(in, &opts, err));
     TRY(need_registry(in, &dir, err));
-    enum code code = registry_verify(dir, &result, &opts, err);
+    enum code code = check_registry(in, NULL, dir, err);
+    if (code == REFUSED || code == USAGE) return code; /* another id; damage is verify's to tell */
+    code = registry_verify(dir, &result, &opts, err);
     if (result) {
         say_open(in, json_is_true(json_object_get(result, "open")));
         print_document(in, result, verify_text);
@@ -164,7 +199,9 @@ const struct command registry_commands[] = {
       .least = 1,
       .most = 1,
       .help = "Makes a registry; the only command that does.",
-      .example = "pawl registry init registry",
+      .detail = "Without a policy it has no keys and vouches for integrity alone; the first policy "
+                "that is set\ngives it keys for good.",
+      .example = "pawl registry init registry --policy policy.yaml --key ada.key",
       .options = init_options,
       .run = run_init },
     { .name = "registry add",

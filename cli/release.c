@@ -1,6 +1,7 @@
 /* pawl release: the whole way in one command. */
 #include "workflow/release.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "model/infer.h"
 #include "workflow/ref.h"
@@ -14,6 +15,7 @@ static const struct option release_options[] = {
     SET_OPTIONS,
     DEVICE_OPTION,
     REGISTRY_OPTION,
+    KEY_OPTIONS,
     { 0 },
 };
 
@@ -49,9 +51,14 @@ static enum code run_chain(struct invocation *in, struct err *err)
                                        .context = in };
     if (to && request.to == STEP_COUNT)
         return err_set(err, USAGE, "unknown step '%s': train, add, eval, promote or deploy", to);
-    TRY(load_warm_start(in, &experiment, &warm, err));
+    struct key key = { 0 };
+    if (request.registry && fs_exists(request.registry))
+        TRY(check_registry(in, &key, request.registry, err));
+    request.key = key.pkey ? &key : NULL;
+    enum code code = load_warm_start(in, &experiment, &warm, err);
     if (warm.model) train.warm = &warm;
-    enum code code = release(&released, &request, in->problems, err);
+    if (!code) code = release(&released, &request, in->problems, err);
+    key_release(&key);
     say_open(in, released.open);
     if (!code || code == GATE_FAILED || code == INCONCLUSIVE) {
         json_t *document_out = json_pack("{s:s,s:s,s:s,s:O}", "pawl", "release/1", "version",

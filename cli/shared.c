@@ -3,9 +3,12 @@
 
 #include "base/log.h"
 #include "base/utf8.h"
+#include "cli/secret.h"
+#include "registry/commit.h"
 #include "workflow/ref.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char *registry_dir(const struct invocation *in, const char *experiment)
@@ -40,13 +43,92 @@ void say_open(const struct invocation *in, bool open)
     if (open && !in->json) log_note("note: integrity only: this registry has no keys");
 }
 
+/* The id that --registry-id or PAWL_REGISTRY_ID asks for. */
+static enum code check_pin(const struct invocation *in, const struct registry *registry,
+                           struct err *err)
+{
+    struct digest id;
+    const char *text = text_of(in, "registry-id");
+    if (!text) text = variable(in, "PAWL_REGISTRY_ID");
+    if (!text || !*text) return OK;
+    if (!digest_parse(&id, text))
+        return err_set(err, USAGE, "the id of a registry is sha256:..., not '%s'", text);
+    return registry_pin(registry, &id, err);
+}
+
+/* Opens, and knows then whether it has keys. */
+static enum code open_dir(const struct invocation *in, struct registry *registry, const char *dir,
+                          struct err *err)
+{
+    TRY(registry_open(registry, dir, err));
+    enum code code = check_pin(in, registry, err);
+    if (!code && registry->open && registry_marked_closed(registry))
+        code = registry_refresh(registry, err);
+    if (code) registry_close(registry);
+    return code;
+}
+
 enum code open_named(const struct invocation *in, struct registry *registry, struct err *err)
 {
     const char *dir;
     TRY(need_registry(in, &dir, err));
-    TRY(registry_open(registry, dir, err));
+    TRY(open_dir(in, registry, dir, err));
     say_open(in, registry->open);
     return OK;
+}
+
+static enum code read_key(const struct invocation *in, struct key *key, bool open, struct err *err)
+{
+    memset(key, 0, sizeof *key);
+    if (!open) return secret_key(in, key, err);
+    if (!given(in, "key")) return OK;
+    err_set(err, USAGE, "option '--key' does not apply: the registry has no keys");
+    return err_hint(err, "`pawl registry policy set FILE` gives it keys and roles.");
+}
+
+enum code open_signing(struct invocation *in, struct registry *registry, struct key *key,
+                       struct err *err)
+{
+    TRY(open_named(in, registry, err));
+    enum code code = read_key(in, key, registry->open, err);
+    if (code)
+        registry_close(registry);
+    else
+        registry->key = key->pkey ? key : NULL;
+    return code;
+}
+
+enum code check_registry(const struct invocation *in, struct key *key, const char *dir,
+                         struct err *err)
+{
+    struct registry registry;
+    if (key) memset(key, 0, sizeof *key);
+    if (!dir) return OK;
+    TRY(open_dir(in, &registry, dir, err));
+    enum code code = key ? read_key(in, key, registry.open, err) : OK;
+    registry_close(&registry);
+    return code;
+}
+
+enum code read_version(const char *text, const char *model, int64_t *number, struct err *err)
+{
+    size_t len = strlen(model), digits;
+    if (strncmp(text, model, len) == 0 && text[len] == '@') {
+        const char *tail = text + len + 1;
+        digits = strspn(tail, "0123456789");
+        *number = strtoll(tail, NULL, 10);
+        if (digits && digits <= 18 && !tail[digits] && *number > 0) return OK;
+    }
+    return err_set(err, USAGE, "'%s' is not a version of %s: write %s@N", text, model, model);
+}
+
+enum code read_from(const struct invocation *in, const char *model, int64_t *number,
+                    struct err *err)
+{
+    const char *text = text_of(in, "from");
+    *number = text ? CHANNEL_NONE : CHANNEL_ANY;
+    if (!text || strcmp(text, "none") == 0) return OK;
+    return read_version(text, model, number, err);
 }
 
 enum code load_experiment(struct invocation *in, struct document *document,

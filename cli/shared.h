@@ -11,8 +11,10 @@
         "unset", OPTION_LIST, "KEY", "Takes a key back to its default; may be repeated."           \
     }
 #define REGISTRY_OPTION                                                                            \
+    { "registry", OPTION_TEXT, "DIR",                                                              \
+      "The registry; else PAWL_REGISTRY, else the experiment's." },                                \
     {                                                                                              \
-        "registry", OPTION_TEXT, "DIR", "The registry; else PAWL_REGISTRY, else the experiment's." \
+        "registry-id", OPTION_TEXT, "DIGEST", "The id that it must have; else PAWL_REGISTRY_ID."   \
     }
 #define DEVICE_OPTION                                                                              \
     {                                                                                              \
@@ -44,8 +46,25 @@ void print_document(const struct invocation *in, json_t *document,
 struct registry;
 enum code open_named(const struct invocation *in, struct registry *registry, struct err *err);
 
+/* The same for a command that writes: *key is what --key or PAWL_KEY names, and signs for the
+ * registry; it stays zeroed where the registry has no keys. key_release follows an OK. */
+struct key;
+enum code open_signing(struct invocation *in, struct registry *registry, struct key *key,
+                       struct err *err);
+
+/* For commands that open the registry (NULL: none) further down: checks its id, and reads the key
+ * (NULL: not needed) as open_signing does. */
+enum code check_registry(const struct invocation *in, struct key *key, const char *dir,
+                         struct err *err);
+
 /* Says on standard error that a registry without keys vouches for integrity alone. */
 void say_open(const struct invocation *in, bool open);
+
+/* The number of "fashion@7", a version of `model`. --from: what the caller saw the channel hold
+ * (CHANNEL_ANY where it is not given). USAGE. */
+enum code read_version(const char *text, const char *model, int64_t *number, struct err *err);
+enum code read_from(const struct invocation *in, const char *model, int64_t *number,
+                    struct err *err);
 
 /* Loads and reads an experiment with --set applied. */
 enum code load_experiment(struct invocation *in, struct document *document,

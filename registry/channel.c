@@ -1,6 +1,8 @@
 /* Channels: what one holds, where a rollback goes, and which names are legal. */
 #include "registry/state.h"
 
+#include "registry/trust.h"
+
 #include <string.h>
 
 const struct move *channel_now(const struct channel *channel)
@@ -31,9 +33,19 @@ static bool rolled_back_from(const struct channel *channel, int64_t number)
     return left;
 }
 
+const char *version_barred(const struct state *state, const struct version *version)
+{
+    if (version->retired) return "it is retired";
+    bool signed_once = version->signer.person != NULL; /* not in a registry that was still open */
+    if (signed_once && !trust_counts(state, &version->signer, version->seq))
+        return "the key that added it is revoked";
+    return NULL;
+}
+
 /* The versions that the channel stands on are a stack: a promotion goes on top, a rollback takes
  * away what is above its target (or, to one that is no longer there, everything). */
-int64_t channel_before(const struct channel *channel)
+int64_t channel_before(const struct state *state, const struct model_line *model,
+                       const struct channel *channel)
 {
     struct arena arena = { 0 };
     int64_t *stack = ARENA_ARRAY(&arena, channel->count, int64_t), before = 0;
@@ -47,7 +59,9 @@ int64_t channel_before(const struct channel *channel)
     }
     while (depth > 1 && !before) {
         int64_t candidate = stack[--depth - 1];
-        if (!rolled_back_from(channel, candidate)) before = candidate;
+        if (!rolled_back_from(channel, candidate) &&
+            !version_barred(state, model_version(model, candidate)))
+            before = candidate;
     }
     arena_release(&arena);
     return before;

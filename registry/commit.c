@@ -3,7 +3,10 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "registry/trust.h"
 #include "registry/views.h"
+
+#include <string.h>
 
 struct change {
     struct registry *registry;
@@ -25,13 +28,14 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
 {
     const struct change *change = context;
     const struct state *state = &change->registry->state;
-    if (state->beyond) {
-        err_set(err, REFUSED, "cannot change registry '%s': it holds a '%s' entry",
-                change->registry->dir, state->beyond);
-        err_hint(err, "Use a newer pawl: this one cannot apply the rules of that entry.");
-        return REFUSED;
-    }
-    return change->decide(change->context, state, draft, err);
+    TRY(change->decide(change->context, state, draft, err));
+    if (draft->kind == ENTRY_NONE) return OK;
+    const struct key *key = change->registry->key;
+    bool first = draft->kind == ENTRY_POLICY && state->open; /* the new policy says who may */
+    if (!first) TRY(trust_may(state, draft->kind, key, err));
+    draft->key = state->open && !first ? NULL : key;
+    draft->not_before = state->time_s;
+    return OK;
 }
 
 /* A view is written after its entry is durable, so what it knows must be in the journal. */
@@ -77,6 +81,30 @@ enum code registry_commit(struct registry *registry, registry_decide with, void 
         log_warn("entry %lld is recorded, but a view of it was not written: %s",
                  (long long)head.seq, ignored.message);
     return OK;
+}
+
+static char *mark_path(struct arena *arena, const struct registry *registry)
+{
+    return arena_format(arena, "%s/store/closed", registry->dir);
+}
+
+enum code registry_mark_closed(const struct registry *registry, struct err *err)
+{
+    static const char text[] = "this registry has keys\n";
+    struct arena arena = { 0 };
+    bool won;
+    enum code code = fs_create_exclusive(mark_path(&arena, registry), text, strlen(text), &won,
+                                         err);
+    arena_release(&arena);
+    return code;
+}
+
+bool registry_marked_closed(const struct registry *registry)
+{
+    struct arena arena = { 0 };
+    bool marked = fs_exists(mark_path(&arena, registry));
+    arena_release(&arena);
+    return marked;
 }
 
 enum code state_find_model(const struct state *state, const struct model_line **model,

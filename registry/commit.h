@@ -12,8 +12,8 @@ typedef enum code (*registry_decide)(void *context, const struct state *state, s
 
 /* Takes a decision to the end of the journal. After OK *seq (may be NULL) is the new entry, 0 when
  * none was needed; the state contains it, and views were brought up to date (one that cannot be
- * written is a warning). REFUSED when the journal holds entries whose rules this version cannot
- * apply. */
+ * written is a warning). The entry is signed with the registry's key; REFUSED when that key may
+ * not sign it, or when there is none and the registry has keys. */
 enum code registry_commit(struct registry *registry, registry_decide decide, void *context,
                           int64_t *seq, struct err *err);
 
@@ -24,6 +24,10 @@ enum code registry_check_identity(const struct registry *registry, struct digest
 
 /* The bytes that registry.json must have for this id, in the arena. */
 struct bytes registry_identity(struct arena *arena, const struct digest *id);
+/* Leaves a mark that the registry has keys, before the entry that says so: where it is, no view is
+ * believed. Others cannot remove it (the folder is sticky). */
+enum code registry_mark_closed(const struct registry *registry, struct err *err);
+bool registry_marked_closed(const struct registry *registry);
 
 /* Finds a model or version that must exist: NOT_FOUND with the nearest name. */
 enum code state_find_model(const struct state *state, const struct model_line **model,

@@ -1,15 +1,17 @@
 /* The table of entry kinds, and the one writer and the one reader of an entry's bytes. */
 #include "registry/entry.h"
 #include "registry/checked.h"
+#include "registry/dsse.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum body_type { BODY_TEXT, BODY_INT, BODY_FLAG, BODY_DIGEST, BODY_OBJECT };
+enum body_type { BODY_TEXT, BODY_INT, BODY_FLAG, BODY_DIGEST, BODY_OBJECT, BODY_LIST };
 
 static const char *const body_type_names[] = {
     [BODY_TEXT] = "a string",   [BODY_INT] = "an integer",   [BODY_FLAG] = "true or false",
-    [BODY_DIGEST] = "a digest", [BODY_OBJECT] = "an object",
+    [BODY_DIGEST] = "a digest", [BODY_OBJECT] = "an object", [BODY_LIST] = "a list",
 };
 
 struct body_key {
@@ -27,7 +29,10 @@ static const struct {
 } kinds[ENTRY_KIND_COUNT] = {
     [ENTRY_NONE] = { .name = "none" },
     [ENTRY_INIT] = { .name = "init", .keys = { { "open", BODY_FLAG } } },
-    [ENTRY_POLICY] = { .name = "policy", .keys = { { "policy", BODY_DIGEST } } },
+    [ENTRY_POLICY] = { .name = "policy",
+                       .keys = { { "policy", BODY_DIGEST },
+                                 { "document", BODY_OBJECT },
+                                 { "signatures", BODY_LIST } } },
     [ENTRY_REGISTER] = { .name = "register",
                          .keys = { { "model", BODY_TEXT },
                                    { "number", BODY_INT },
@@ -69,8 +74,15 @@ static const struct {
                                    { "model_digest", BODY_DIGEST },
                                    { "channel", BODY_TEXT },
                                    { "unchanged", BODY_FLAG } } },
-    [ENTRY_WAIVE] = { .name = "waive", .keys = { { "statement", BODY_DIGEST } } },
-    [ENTRY_REVOKE] = { .name = "revoke", .keys = { { "key", BODY_TEXT }, { "from", BODY_INT } } },
+    [ENTRY_WAIVE] = { .name = "waive",
+                      .keys = { { "model", BODY_TEXT },
+                                { "number", BODY_INT },
+                                { "digest", BODY_DIGEST },
+                                { "channel", BODY_TEXT },
+                                { "rule", BODY_TEXT },
+                                { "expires", BODY_TEXT },
+                                { "statement", BODY_DIGEST } } },
+    [ENTRY_REVOKE] = { .name = "revoke", .keys = { { "key", BODY_DIGEST }, { "from", BODY_INT } } },
     [ENTRY_RETIRE] = { .name = "retire",
                        .keys = { { "model", BODY_TEXT },
                                  { "number", BODY_INT },
@@ -127,6 +139,8 @@ static bool body_has(const json_t *body, const struct body_key *key)
         return digest_parse(&digest, json_string_value(value));
     case BODY_OBJECT:
         return json_is_object(value);
+    case BODY_LIST:
+        return json_is_array(value);
     }
     return false;
 }
@@ -152,6 +166,60 @@ static enum code text_member(json_t *json, const char *key, const char *text, si
     return OK;
 }
 
+double time_parse(const char *text)
+{
+    struct tm parts = { 0 };
+    const char *end = strlen(text) == 20 ? strptime(text, "%Y-%m-%dT%H:%M:%SZ", &parts) : NULL;
+    char again[TIME_TEXT];
+    if (!end || *end) return 0;
+    time_t seconds = timegm(&parts);
+    strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return seconds > 0 && strcmp(again, text) == 0 ? (double)seconds : 0;
+}
+
+/* Now, or the time of the journal where the own clock is behind it. */
+static const char *time_text(char text[TIME_TEXT], double not_before)
+{
+    clock_utc(text);
+    if (time_parse(text) >= not_before) return text;
+    time_t seconds = (time_t)not_before;
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    strftime(text, TIME_TEXT, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    return text;
+}
+
+/* What a signature is over, in the arena. */
+static struct bytes signed_bytes(struct arena *arena, json_t *entry)
+{
+    json_t *bare = json_copy(entry);
+    size_t len;
+    json_object_del(bare, "self");
+    json_object_del(bare, "signature");
+    const char *text = json_canonical(arena, bare, &len);
+    json_decref(bare);
+    struct bytes payload = { .at = text, .len = len };
+    return dsse_pae(arena, DSSE_ENTRY, &payload);
+}
+
+static void sign(struct arena *arena, json_t *entry, const struct key *key)
+{
+    char id[DIGEST_TEXT];
+    struct bytes message = signed_bytes(arena, entry);
+    json_t *signature = json_pack("{ss ss}", "key", digest_text(&key->id, id), "value",
+                                  key_sign(arena, key, &message));
+    REQUIRE(json_object_set_new(entry, "signature", signature) == 0);
+}
+
+bool entry_signed_by(const struct entry *entry, const struct key *key)
+{
+    struct arena arena = { 0 };
+    struct bytes message = signed_bytes(&arena, entry->json);
+    bool good = entry->signature && key_verifies(key, &message, entry->signature);
+    arena_release(&arena);
+    return good;
+}
+
 static json_t *digest_json(const struct digest *digest)
 {
     char text[DIGEST_TEXT];
@@ -171,11 +239,12 @@ enum code entry_render(struct arena *arena, struct bytes *bytes, const struct dr
                              digest_json(previous), "kind", kinds[draft->kind].name, "nonce", nonce,
                              "seq", (json_int_t)seq, "subjects",
                              draft->subjects ? json_incref(draft->subjects) : json_array(), "body",
-                             draft->body, "time", clock_utc(time));
+                             draft->body, "time", time_text(time, draft->not_before));
     REQUIRE(json);
     enum code code = text_member(json, "actor", draft->actor, ENTRY_ACTOR_LIMIT, err);
     if (!code) code = text_member(json, "reason", draft->reason, ENTRY_REASON_LIMIT, err);
     if (code) goto out;
+    if (draft->key) sign(arena, json, draft->key);
     *bytes = checked_render(arena, json);
     if (bytes->len > ENTRY_LIMIT)
         code = err_set(err, USAGE, "cannot record a '%s' entry: %zu bytes, more than %d",
@@ -183,6 +252,17 @@ enum code entry_render(struct arena *arena, struct bytes *bytes, const struct dr
 out:
     json_decref(json);
     return code;
+}
+
+/* `signature`, where there is one: {key, value}. */
+static enum code check_signature(struct entry *entry, const char *name, struct err *err)
+{
+    const json_t *signature = json_object_get(entry->json, "signature");
+    if (!signature) return OK;
+    TRY(json_get_digest(&entry->signer, signature, "key", name, err));
+    TRY(json_get_text(&entry->signature, signature, "value", name, err));
+    if (json_object_size(signature) == 2) return OK;
+    return err_set(err, DAMAGED, "cannot use '%s': its signature is malformed", name);
 }
 
 static enum code check_members(struct entry *entry, int64_t seq, const char *name, struct err *err)
@@ -207,9 +287,10 @@ static enum code check_members(struct entry *entry, int64_t seq, const char *nam
     if (entry->seq != seq)
         return err_set(err, DAMAGED, "cannot use '%s': it says that it is entry %lld", name,
                        (long long)entry->seq);
-    if (json_object_size(json) != MEMBERS)
+    TRY(check_signature(entry, name, err));
+    if (json_object_size(json) != MEMBERS + (entry->signature != NULL))
         return err_set(err, DAMAGED, "cannot use '%s': it has %zu members, not %d", name,
-                       json_object_size(json), MEMBERS);
+                       json_object_size(json), MEMBERS + (entry->signature != NULL));
     entry->kind = kind_of(kind);
     if (entry->kind == ENTRY_NONE)
         return err_set(err, DAMAGED, "cannot use '%s': unknown kind '%.40s'", name, kind);

@@ -1,17 +1,20 @@
 /* One entry of the registry's journal: a canonical JSON document of one of fifteen kinds.
  *
- * {actor, body, kind, nonce, pawl: "entry/1", previous, reason, self, seq, subjects, time},
- * followed by a newline. `previous` is the digest of the whole file of the entry before (null in
- * entry 1) and chains the journal; an entry is cited by the SHA-256 of its file. `self` is the
- * SHA-256 of the file's bytes without the member `self`, so that damage to the newest entry, which
- * no later one cites yet, is noticed too. `time` is for people and orders nothing. What each kind
- * must say in `body` is one table in entry.c; all kinds parse, also those that this version never
- * writes. */
+ * {actor, body, kind, nonce, pawl: "entry/1", previous, reason, self, seq, subjects, time} and, in
+ * a registry with keys, `signature` {key, value}, followed by a newline. `previous` is the digest
+ * of the whole file of the entry before (null in entry 1) and chains the journal; an entry is cited
+ * by the SHA-256 of its file. `self` is the SHA-256 of the file's bytes without the member `self`,
+ * so that damage to the newest entry, which no later one cites yet, is noticed too. The signature
+ * is its writer's, over the DSSE encoding of the canonical entry without `self` and `signature`:
+ * `previous` is in it, so it vouches for the whole chain before. `time` orders nothing; it never
+ * runs backwards, and expiry and freshness are counted from it. What each kind must say in `body`
+ * is one table in entry.c. */
 #ifndef PAWL_REGISTRY_ENTRY_H
 #define PAWL_REGISTRY_ENTRY_H
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "registry/key.h"
 
 enum entry_kind {
     ENTRY_NONE,
@@ -39,11 +42,14 @@ enum { ENTRY_LIMIT = 256 << 10, ENTRY_ACTOR_LIMIT = 200, ENTRY_REASON_LIMIT = 40
 const char *entry_kind_name(enum entry_kind kind);
 
 /* What a writer wants to say. `subjects` (a list of digests; NULL: none) and `body` belong to the
- * draft; `actor` and `reason` (NULL: empty) are borrowed. A zeroed draft says nothing. */
+ * draft; `actor` and `reason` (NULL: empty) and `key` (NULL: unsigned) are borrowed. `not_before`
+ * is the time of the journal so far, in seconds. A zeroed draft says nothing. */
 struct draft {
     enum entry_kind kind;
     const char *actor, *reason;
     json_t *subjects, *body;
+    const struct key *key;
+    double not_before;
 };
 
 /* Gives back what belongs to the draft. Accepts a zeroed one. */
@@ -66,12 +72,20 @@ struct entry {
     enum entry_kind kind;
     const char *actor, *reason, *time;
     const json_t *subjects, *body;
+    const char *signature; /* base64; NULL: unsigned */
+    struct digest signer;  /* the id of the key that made it */
 };
 
 /* Checks the bytes of an entry's file: `self`, the exact set of members, their types, sequence,
  * kind and the body's required keys. DAMAGED names `name`. entry_release follows an OK. */
 enum code entry_parse(struct entry *entry, const struct bytes *bytes, int64_t seq, const char *name,
                       struct err *err);
+
+/* Whether the entry's signature is this key's. */
+bool entry_signed_by(const struct entry *entry, const struct key *key);
+
+/* Seconds since the epoch of "2026-11-24T21:25:33Z"; 0 for any other text. */
+double time_parse(const char *text);
 
 /* Accepts a zeroed struct. */
 void entry_release(struct entry *entry);

@@ -213,24 +213,37 @@ enum code key_write_secret(const struct key *key, const char *path, const char *
     return code;
 }
 
+static enum code refuse_mode(const char *path, mode_t mode, struct err *err)
+{
+    err_set(err, REFUSED, "cannot use key '%s': others may open it (mode %04o)", path,
+            (unsigned)(mode & 07777));
+    return err_hint(
+        err,
+        "Run `chmod 600 %s`; if others may have read it, make a new key and revoke this "
+        "one.",
+        path);
+}
+
+/* The file that is checked is the file that is read: links are followed once. */
 enum code key_file_read(struct arena *arena, struct bytes *pem, const char *path, struct err *err)
 {
     struct stat info;
-    enum code code = fs_stat(path, &info, err);
+    uint64_t size;
+    int fd;
+    enum code code = fs_open(&fd, path, &size, err);
     if (code == NOT_FOUND)
         return err_set(err, NOT_FOUND, "cannot open key '%s': no such file", path);
     if (code) return code;
-    if (S_ISREG(info.st_mode) && info.st_mode & 077) {
-        err_set(err, REFUSED, "cannot use key '%s': others may open it (mode %04o)", path,
-                (unsigned)(info.st_mode & 07777));
-        return err_hint(err,
-                        "Run `chmod 600 %s`; if others may have read it, make a new key and "
-                        "revoke this one.",
-                        path);
-    }
-    return fs_read(arena, pem, path, KEY_FILE_LIMIT, err);
+    if (fs_calls.fstat(fd, &info) != 0 || size > KEY_FILE_LIMIT)
+        code = err_set(err, CONFIG, "cannot read key '%s': it is no key's file", path);
+    else if (info.st_mode & 077)
+        code = refuse_mode(path, info.st_mode, err);
+    char *at = arena_take(arena, KEY_FILE_LIMIT + 1);
+    if (!code) code = fs_pread(fd, at, (size_t)size, 0, path, err);
+    *pem = (struct bytes){ .at = at, .len = code ? 0 : (size_t)size };
+    fs_close(fd);
+    return code;
 }
-
 void key_wipe(const struct bytes *secret)
 {
     union {

@@ -44,8 +44,8 @@ void key_release(struct key *key);
 const char *key_public_text(struct arena *arena, const struct key *key);
 const char *key_public_pem(struct arena *arena, const struct key *key);
 
-/* Writes the secret key as PEM, for its owner alone (mode 0600): encrypted (PBKDF2, AES-256-CBC) unless
- * the passphrase is NULL or empty. CONFLICT when the file exists. */
+/* Writes the secret key as PEM, for its owner alone (mode 0600): encrypted (PBKDF2, AES-256-CBC)
+ * unless the passphrase is NULL or empty. CONFLICT when the file exists. */
 enum code key_write_secret(const struct key *key, const char *path, const char *passphrase,
                            struct err *err);
 

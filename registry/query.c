@@ -7,6 +7,7 @@
 #include <string.h>
 
 struct telling {
+    const struct policy *policy; /* in force: it knows whose keys signed */
     json_t *entries;
     const char *model, *channel;
 };
@@ -21,15 +22,26 @@ static bool same_text(const json_t *body, const char *key, const char *want)
 static json_t *subject_of(const struct entry *entry)
 {
     const char *model = entry_text(entry, "model"), *suite = entry_text(entry, "suite");
+    const char *policy = entry_text(entry, "policy"), *key = entry_text(entry, "key");
     if (model) return json_sprintf("%s@%lld", model, (long long)entry_int(entry, "number"));
-    return json_string(suite ? suite : "registry");
+    if (suite) return json_string(suite);
+    if (entry->kind == ENTRY_POLICY) return json_string(policy);
+    return json_string(entry->kind == ENTRY_REVOKE ? key : "registry");
+}
+
+/* The key is certain; `actor` is what its holder called themselves. */
+static void add_signer(json_t *row, const struct entry *entry, const struct policy *policy)
+{
+    const struct policy_key *key = policy_key_find(policy, &entry->signer);
+    json_set_digest(row, "key", &entry->signer);
+    if (key) json_object_set_new(row, "person", json_string(key->person));
 }
 
 static enum code tell(void *context, const struct entry *entry, struct err *err)
 {
     (void)err;
-    static const char *const further[] = { "channel", "from",  "unchanged",
-                                           "verdict", "suite", "look" };
+    static const char *const further[] = { "channel", "from", "unchanged", "verdict", "suite",
+                                           "look",    "rule", "gate",      "expires", "again" };
     struct telling *telling = context;
     if (!same_text(entry->body, "model", telling->model) ||
         !same_text(entry->body, "channel", telling->channel))
@@ -41,6 +53,7 @@ static enum code tell(void *context, const struct entry *entry, struct err *err)
         json_t *value = json_object_get(entry->body, further[i]);
         if (value) json_object_set(row, further[i], value);
     }
+    if (entry->signature) add_signer(row, entry, telling->policy);
     json_array_append_new(telling->entries, row);
     return OK;
 }
@@ -54,7 +67,10 @@ enum code registry_history(struct registry *registry, json_t **history, const ch
     if (model) TRY(state_find_model(&registry->state, &line, model, err));
     if (model && channel && !model_channel(line, channel))
         return err_set(err, NOT_FOUND, "'%s' has no channel '%s'", model, channel);
-    struct telling telling = { .entries = json_array(), .model = model, .channel = channel };
+    struct telling telling = { .policy = &registry->state.policy,
+                               .entries = json_array(),
+                               .model = model,
+                               .channel = channel };
     struct head head = { 0 };
     enum code code = journal_walk(&registry->journal, &head, tell, &telling, err);
     if (!code) *history = json_pack("{ss sO}", "pawl", "history/1", "entries", telling.entries);

@@ -4,6 +4,7 @@
 
 #include "base/str.h"
 #include "registry/commit.h"
+#include "registry/policy_set.h"
 #include "registry/views.h"
 
 #include <stdio.h>
@@ -130,6 +131,15 @@ enum code registry_open(struct registry *registry, const char *dir, struct err *
     return OK;
 }
 
+enum code registry_pin(const struct registry *registry, const struct digest *id, struct err *err)
+{
+    char want[DIGEST_TEXT], got[DIGEST_TEXT];
+    if (digest_equal(&registry->id, id)) return OK;
+    err_set(err, REFUSED, "registry '%.200s' is %s, not the expected %s", registry->dir,
+            digest_text(&registry->id, got), digest_text(id, want));
+    return err_hint(err, "It was replaced, or the wrong one is named.");
+}
+
 void registry_close(struct registry *registry)
 {
     state_release(&registry->state);
@@ -202,45 +212,76 @@ static enum code make_folders(const char *dir, struct err *err)
 }
 
 struct founding {
+    const struct policy_opts *policy; /* NULL: open */
     const char *actor, *reason;
     struct digest id;
+    bool open; /* as entry 1 says */
 };
 
 static enum code found_apply(void *context, const struct entry *entry, struct err *err)
 {
     (void)err;
     struct founding *founding = context;
-    if (entry->seq == 1) founding->id = entry->digest;
+    if (entry->seq != 1) return OK;
+    founding->id = entry->digest;
+    founding->open = json_is_true(json_object_get(entry->body, "open"));
     return OK;
 }
 
 static enum code found_decide(void *context, struct draft *draft, struct err *err)
 {
-    (void)err;
+    static const struct state nothing = { .open = true };
     const struct founding *founding = context;
     struct digest none = { 0 };
-    if (!digest_equal(&founding->id, &none)) return OK; /* an interrupted init came so far */
+    if (!digest_equal(&founding->id, &none)) { /* an interrupted init came so far */
+        if (founding->open == (founding->policy == NULL)) return OK;
+        err_set(err, CONFLICT, "cannot go on with an interrupted init: it began %s",
+                founding->open ? "without a policy" : "with a policy");
+        return err_hint(err, "Do as it did, or remove what it left.");
+    }
+    if (founding->policy) {
+        TRY(policy_draft(draft, &nothing, founding->policy, err));
+        draft->key = founding->policy->key;
+    } else {
+        draft->body = json_object();
+    }
     draft->kind = ENTRY_INIT;
     draft->actor = founding->actor;
     draft->reason = founding->reason;
-    draft->body = json_pack("{sb ss}", "open", 1, "version", PAWL_VERSION);
+    json_object_set_new(draft->body, "open", json_boolean(!founding->policy));
+    json_object_set_new(draft->body, "version", json_string(PAWL_VERSION));
     return OK;
 }
 
-enum code registry_init(const char *dir, const char *actor, const char *reason, struct err *err)
+static enum code found(const char *dir, struct founding *founding, struct err *err)
 {
     struct registry registry;
     struct head head = { 0 };
-    struct founding founding = { .actor = actor, .reason = reason };
-    struct journal_writer writer = { found_apply, found_decide, &founding };
+    struct journal_writer writer = { found_apply, found_decide, founding };
     TRY(set_paths(&registry, dir, err));
     TRY(claim(dir, err));
     TRY(probe(dir, err));
     TRY(make_folders(dir, err));
     TRY(journal_commit(&registry.journal, &head, &writer, NULL, err));
     struct arena arena = { 0 };
-    struct bytes bytes = registry_identity(&arena, &founding.id);
+    struct bytes bytes = registry_identity(&arena, &founding->id);
     enum code code = fs_publish(path_join(&arena, dir, "registry.json"), bytes.at, bytes.len, err);
     arena_release(&arena);
     return code;
+}
+
+enum code registry_init(const char *dir, const char *actor, const char *reason, struct err *err)
+{
+    struct founding founding = { .actor = actor, .reason = reason };
+    return found(dir, &founding, err);
+}
+
+enum code registry_init_closed(const char *dir, const struct policy_opts *opts, struct err *err)
+{
+    static const struct state nothing = { .open = true };
+    struct founding founding = { .policy = opts, .actor = opts->actor, .reason = opts->reason };
+    struct draft trial = { 0 }; /* what cannot be signed leaves no folder behind */
+    enum code code = policy_draft(&trial, &nothing, opts, err);
+    draft_release(&trial);
+    return code ? code : found(dir, &founding, err);
 }

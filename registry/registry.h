@@ -25,6 +25,7 @@ struct registry {
     struct state state; /* as far as it was read */
     struct digest id;
     bool open; /* true: no keys, so history and content are checked for integrity only */
+    const struct key *key; /* what entries are signed with, borrowed; NULL: nothing */
 };
 
 /* Creates a registry in a directory that is missing or empty: the only way to get one. Entry 1 says
@@ -35,10 +36,18 @@ struct registry {
  * init left is completed. */
 enum code registry_init(const char *dir, const char *actor, const char *reason, struct err *err);
 
+/* The same with a policy (policy_set.h) in entry 1, signed by its writer and as many others as it
+ * wants: a registry with keys from the beginning. REFUSED when too few signed it. */
+struct policy_opts;
+enum code registry_init_closed(const char *dir, const struct policy_opts *opts, struct err *err);
+
 /* Opens a registry. NOT_FOUND when there is none (with the nearest name beside it as a hint);
  * DAMAGED when registry.json is not, byte for byte, what entry 1 demands. registry_close follows an
  * OK and accepts a zeroed struct. */
 enum code registry_open(struct registry *registry, const char *dir, struct err *err);
+
+/* Whether it is the registry that the caller knows by its id: REFUSED. */
+enum code registry_pin(const struct registry *registry, const struct digest *id, struct err *err);
 void registry_close(struct registry *registry);
 
 /* Reads the journal on to its end, into `state`. DAMAGED names the entry that is wrong, missing or

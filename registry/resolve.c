@@ -1,5 +1,6 @@
 /* From a REF to one version. A channel is looked up in the view, and what the journal says behind
- * the view's head is read on top of it, so that the answer is never older than the journal. */
+ * the view's head is read on top of it, so that the answer is never older than the journal. Where a
+ * registry has keys, the journal alone answers: every signature up to the answer is checked. */
 #include "registry/registry.h"
 
 #include "base/str.h"
@@ -170,7 +171,8 @@ enum code registry_resolve(struct registry *registry, struct resolved *resolved,
     memcpy(resolved->model, ref.model, sizeof resolved->model);
     if (ref.by_channel) {
         memcpy(resolved->channel, ref.tail, strlen(ref.tail) + 1);
-        TRY(from_view(registry, resolved, &ref, &found, err));
+        if (registry->open && !registry_marked_closed(registry))
+            TRY(from_view(registry, resolved, &ref, &found, err));
     }
     return found ? OK : from_state(registry, resolved, &ref, err);
 }

@@ -1,11 +1,13 @@
 /* Replaying the chain. One row per kind says how an entry changes the state. */
 #include "registry/state.h"
 
-#include <ctype.h>
+#include "registry/notes.h"
+#include "registry/policy_rules.h"
+#include "registry/trust.h"
+
 #include <string.h>
 
-/* Room for one more element: arrays double, the old one stays in the arena. */
-static void *grown(struct arena *arena, void *array, size_t count, size_t size)
+void *array_grown(struct arena *arena, void *array, size_t count, size_t size)
 {
     if (count & (count - 1) || (count > 0 && count < 4)) return array;
     void *more = arena_array(arena, count ? count * 2 : 4, size);
@@ -13,7 +15,7 @@ static void *grown(struct arena *arena, void *array, size_t count, size_t size)
     return more;
 }
 
-static enum code nonsense(const struct entry *entry, const char *what, struct err *err)
+enum code entry_nonsense(const struct entry *entry, const char *what, struct err *err)
 {
     return err_set(err, DAMAGED, "journal entry %lld (%s) makes no sense: %s",
                    (long long)entry->seq, entry_kind_name(entry->kind), what);
@@ -41,7 +43,8 @@ static struct model_line *model_take(struct state *state, const char *name)
     bool found;
     size_t at = place_of(state, name, &found);
     if (found) return &state->models[at];
-    state->models = grown(&state->arena, state->models, state->model_count, sizeof *state->models);
+    state->models = array_grown(&state->arena, state->models, state->model_count,
+                                sizeof *state->models);
     memmove(&state->models[at + 1], &state->models[at],
             (state->model_count - at) * sizeof *state->models);
     state->model_count++;
@@ -49,15 +52,20 @@ static struct model_line *model_take(struct state *state, const char *name)
     return &state->models[at];
 }
 
-static enum code apply_init(struct state *state, const struct entry *entry, struct err *err)
+static enum code apply_init(struct state *state, const struct entry *entry,
+                            const struct signer *signer, struct err *err)
 {
-    (void)err;
+    (void)signer;
     state->id = entry->digest;
-    state->open = json_is_true(json_object_get(entry->body, "open"));
-    return OK;
+    state->open = true;
+    if (!json_is_true(json_object_get(entry->body, "open")))
+        return trust_apply_policy(state, entry, err);
+    bool bare = !entry->signature && !json_object_get(entry->body, "policy");
+    return bare ? OK : entry_nonsense(entry, "it is open and has keys", err);
 }
 
-static enum code apply_version(struct state *state, const struct entry *entry, struct err *err)
+static enum code apply_version(struct state *state, const struct entry *entry,
+                               const struct signer *signer, struct err *err)
 {
     const char *name = entry_text(entry, "model");
     struct version version = {
@@ -65,51 +73,18 @@ static enum code apply_version(struct state *state, const struct entry *entry, s
         .seq = entry->seq,
         .actor = arena_copy(&state->arena, entry->actor),
         .time = arena_copy(&state->arena, entry->time),
+        .signer = *signer,
     };
-    if (name_check_model(name, NULL)) return nonsense(entry, "no legal model name", err);
+    if (name_check_model(name, NULL)) return entry_nonsense(entry, "no legal model name", err);
     const struct model_line *known = state_model(state, name);
     if (version.number != (known ? (int64_t)known->version_count : 0) + 1)
-        return nonsense(entry, "its number is not the next one", err);
+        return entry_nonsense(entry, "its number is not the next one", err);
     struct model_line *model = model_take(state, name);
     entry_digest(entry, &version.digest, "digest");
     entry_digest(entry, &version.model_digest, "model_digest");
-    model->versions = grown(&state->arena, model->versions, model->version_count,
-                            sizeof *model->versions);
+    model->versions = array_grown(&state->arena, model->versions, model->version_count,
+                                  sizeof *model->versions);
     model->versions[model->version_count++] = version;
-    return OK;
-}
-
-static enum code apply_report(struct state *state, const struct entry *entry, struct err *err)
-{
-    struct report_note report = { .seq = entry->seq,
-                                  .number = entry_int(entry, "number"),
-                                  .seal = json_integer_value(
-                                      json_object_get(entry->body, "seal")) };
-    const struct model_line *model = state_model(state, entry_text(entry, "model"));
-    const struct version *version = model ? model_version(model, report.number) : NULL;
-    entry_digest(entry, &report.model_digest, "model_digest");
-    entry_digest(entry, &report.suite, "suite");
-    entry_digest(entry, &report.report, "report");
-    if (!version) return nonsense(entry, "it reports on an unknown version", err);
-    if (!digest_equal(&version->model_digest, &report.model_digest))
-        return nonsense(entry, "it reports on another model than its version", err);
-    report.model = model->name;
-    report.verdict = arena_copy(&state->arena, entry_text(entry, "verdict"));
-    state->reports = grown(&state->arena, state->reports, state->report_count,
-                           sizeof *state->reports);
-    state->reports[state->report_count++] = report;
-    return OK;
-}
-
-static enum code apply_look(struct state *state, const struct entry *entry, struct err *err)
-{
-    struct look_note look;
-    entry_digest(entry, &look.suite, "suite");
-    entry_digest(entry, &look.model_digest, "model_digest");
-    if (entry_int(entry, "look") != state_looks(state, &look.model_digest, &look.suite) + 1)
-        return nonsense(entry, "it does not count the looks before it", err);
-    state->looks = grown(&state->arena, state->looks, state->look_count, sizeof *state->looks);
-    state->looks[state->look_count++] = look;
     return OK;
 }
 
@@ -117,15 +92,33 @@ static struct channel *channel_take(struct state *state, struct model_line *mode
 {
     for (size_t i = 0; i < model->channel_count; i++)
         if (strcmp(model->channels[i].name, name) == 0) return &model->channels[i];
-    model->channels = grown(&state->arena, model->channels, model->channel_count,
-                            sizeof *model->channels);
+    model->channels = array_grown(&state->arena, model->channels, model->channel_count,
+                                  sizeof *model->channels);
     struct channel *channel = &model->channels[model->channel_count++];
     *channel = (struct channel){ .name = arena_copy(&state->arena, name) };
     return channel;
 }
 
-static enum code apply_move(struct state *state, const struct entry *entry, struct err *err)
+/* A signature is not enough for a move: the policy must have allowed it on the state before. */
+static enum code check_allowed(const struct asking *asking, const struct entry *entry,
+                               struct err *err)
 {
+    struct arena arena = { 0 };
+    struct relied relied;
+    struct err why;
+    enum code code = entry->kind == ENTRY_PROMOTE ? rules_promote(&relied, &arena, asking, &why)
+                                                  : rules_rollback(asking, &why);
+    if (!code && entry->kind == ENTRY_ROLLBACK &&
+        !channel_held(model_channel(asking->model, asking->channel), asking->version->number))
+        code = err_set(&why, REFUSED, "the channel never held that version");
+    arena_release(&arena);
+    return code ? entry_nonsense(entry, why.message, err) : OK;
+}
+
+static enum code apply_move(struct state *state, const struct entry *entry,
+                            const struct signer *signer, struct err *err)
+{
+    (void)signer;
     struct move move = {
         .seq = entry->seq,
         .number = entry_int(entry, "number"),
@@ -140,60 +133,117 @@ static enum code apply_move(struct state *state, const struct entry *entry, stru
     const struct version *version = model ? model_version(model, move.number) : NULL;
     entry_digest(entry, &digest, "digest");
     entry_digest(entry, &model_digest, "model_digest");
-    if (!version) return nonsense(entry, "it names an unknown version", err);
+    if (!version) return entry_nonsense(entry, "it names an unknown version", err);
     if (!digest_equal(&version->digest, &digest) ||
         !digest_equal(&version->model_digest, &model_digest))
-        return nonsense(entry, "it names another digest than its version has", err);
+        return entry_nonsense(entry, "it names another digest than its version has", err);
     if (name_check_channel(entry_text(entry, "channel"), NULL))
-        return nonsense(entry, "no legal channel name", err);
+        return entry_nonsense(entry, "no legal channel name", err);
     const struct channel *known = model_channel(model, entry_text(entry, "channel"));
     int64_t held = known ? channel_now(known)->number : 0;
     if (entry_int(entry, "from") != held)
-        return nonsense(entry, "it does not start from what the channel held", err);
+        return entry_nonsense(entry, "it does not start from what the channel held", err);
     if (move.unchanged != (held == move.number) || (move.rollback && !held))
-        return nonsense(entry, "it does not say truly whether it changes the channel", err);
+        return entry_nonsense(entry, "it does not say truly whether it changes the channel", err);
+    if (!state->open) {
+        struct asking asking = { .state = state,
+                                 .model = model,
+                                 .version = version,
+                                 .channel = entry_text(entry, "channel"),
+                                 .held = held,
+                                 .now_s = state->time_s };
+        TRY(check_allowed(&asking, entry, err));
+    }
     move.actor = arena_copy(&state->arena, entry->actor);
     move.reason = arena_copy(&state->arena, entry->reason);
     move.time = arena_copy(&state->arena, entry->time);
     struct channel *channel = channel_take(state, model, entry_text(entry, "channel"));
-    channel->moves = grown(&state->arena, channel->moves, channel->count, sizeof *channel->moves);
+    channel->moves = array_grown(&state->arena, channel->moves, channel->count,
+                                 sizeof *channel->moves);
     channel->moves[channel->count++] = move;
     return OK;
 }
 
-static enum code apply_nothing(struct state *state, const struct entry *entry, struct err *err)
+static enum code apply_retire(struct state *state, const struct entry *entry,
+                              const struct signer *signer, struct err *err)
 {
-    (void)state;
-    (void)entry;
-    (void)err;
+    (void)signer;
+    struct digest digest;
+    bool found;
+    size_t at = place_of(state, entry_text(entry, "model"), &found);
+    struct model_line *model = found ? &state->models[at] : NULL;
+    int64_t number = entry_int(entry, "number");
+    entry_digest(entry, &digest, "digest");
+    if (!model || !model_version(model, number) ||
+        !digest_equal(&model_version(model, number)->digest, &digest))
+        return entry_nonsense(entry, "it names an unknown version", err);
+    for (size_t c = 0; c < model->channel_count; c++)
+        if (channel_now(&model->channels[c])->number == number)
+            return entry_nonsense(entry, "a channel holds the version", err);
+    if (!model->versions[number - 1].retired) model->versions[number - 1].retired = entry->seq;
     return OK;
 }
 
-/* Rules that a later version of pawl applies: reading goes on, writing is refused. */
-static enum code apply_beyond(struct state *state, const struct entry *entry, struct err *err)
+/* Foreign content that is taken in: a version where the entry gives it a number, else evidence. */
+static enum code apply_adopt(struct state *state, const struct entry *entry,
+                             const struct signer *signer, struct err *err)
 {
+    struct digest unused;
+    if (!json_object_get(entry->body, "number")) return OK;
+    if (!entry_digest(entry, &unused, "model_digest"))
+        return entry_nonsense(entry, "its version has no model digest", err);
+    return apply_version(state, entry, signer, err);
+}
+
+static enum code apply_policy(struct state *state, const struct entry *entry,
+                              const struct signer *signer, struct err *err)
+{
+    (void)signer;
+    return trust_apply_policy(state, entry, err);
+}
+
+static enum code apply_revoke(struct state *state, const struct entry *entry,
+                              const struct signer *signer, struct err *err)
+{
+    (void)signer;
+    return trust_apply_revoke(state, entry, err);
+}
+
+/* `recover` says what a restore lost: the chain itself goes on. */
+static enum code apply_nothing(struct state *state, const struct entry *entry,
+                               const struct signer *signer, struct err *err)
+{
+    (void)state;
+    (void)entry;
+    (void)signer;
     (void)err;
-    if (entry->kind == ENTRY_POLICY) state->open = false;
-    if (!state->beyond) state->beyond = entry_kind_name(entry->kind);
     return OK;
 }
 
 static enum code (*const applies[ENTRY_KIND_COUNT])(struct state *, const struct entry *,
-                                                    struct err *) = {
-    [ENTRY_INIT] = apply_init,      [ENTRY_POLICY] = apply_beyond, [ENTRY_REGISTER] = apply_version,
-    [ENTRY_SEAL] = apply_nothing,   [ENTRY_LOOK] = apply_look,     [ENTRY_REPORT] = apply_report,
-    [ENTRY_APPROVE] = apply_beyond, [ENTRY_PROMOTE] = apply_move,  [ENTRY_ROLLBACK] = apply_move,
-    [ENTRY_WAIVE] = apply_beyond,   [ENTRY_REVOKE] = apply_beyond, [ENTRY_RETIRE] = apply_beyond,
-    [ENTRY_IMPORT] = apply_version, [ENTRY_ADOPT] = apply_beyond,  [ENTRY_RECOVER] = apply_nothing,
+                                                    const struct signer *, struct err *) = {
+    [ENTRY_INIT] = apply_init,      [ENTRY_POLICY] = apply_policy, [ENTRY_REGISTER] = apply_version,
+    [ENTRY_SEAL] = note_seal,       [ENTRY_LOOK] = note_look,      [ENTRY_REPORT] = note_report,
+    [ENTRY_APPROVE] = note_consent, [ENTRY_PROMOTE] = apply_move,  [ENTRY_ROLLBACK] = apply_move,
+    [ENTRY_WAIVE] = note_consent,   [ENTRY_REVOKE] = apply_revoke, [ENTRY_RETIRE] = apply_retire,
+    [ENTRY_IMPORT] = apply_version, [ENTRY_ADOPT] = apply_adopt,   [ENTRY_RECOVER] = apply_nothing,
 };
 
 enum code state_apply(void *context, const struct entry *entry, struct err *err)
 {
-    return applies[entry->kind](context, entry, err);
+    struct state *state = context;
+    struct signer signer;
+    TRY(trust_check(state, &signer, entry, err));
+    TRY(applies[entry->kind](state, entry, &signer, err));
+    double time_s = time_parse(entry->time);
+    if (time_s > state->time_s) state->time_s = time_s;
+    return OK;
 }
 
 void state_release(struct state *state)
 {
+    policy_release(&state->policy);
+    json_decref(state->policy_json);
     arena_release(&state->arena);
     memset(state, 0, sizeof *state);
 }
@@ -232,26 +282,4 @@ const struct version *model_version_by_weights(const struct model_line *model,
         if (digest_equal(&model->versions[i].model_digest, model_digest))
             return &model->versions[i];
     return NULL;
-}
-
-const struct report_note *state_report(const struct state *state, const struct digest *model_digest,
-                                       const struct digest *suite)
-{
-    for (size_t i = state->report_count; i-- > 0;) {
-        const struct report_note *report = &state->reports[i];
-        if (digest_equal(&report->model_digest, model_digest) &&
-            digest_equal(&report->suite, suite))
-            return report;
-    }
-    return NULL;
-}
-
-int64_t state_looks(const struct state *state, const struct digest *model_digest,
-                    const struct digest *suite)
-{
-    int64_t looks = 0;
-    for (size_t i = 0; i < state->look_count; i++)
-        looks += digest_equal(&state->looks[i].model_digest, model_digest) &&
-                 digest_equal(&state->looks[i].suite, suite);
-    return looks;
 }

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "registry/checked.h"
 #include "registry/commit.h"
+#include "registry/statement.h"
 #include "registry/views.h"
 
 #include <stdarg.h>
@@ -62,7 +63,7 @@ static void cite(struct verifying *verifying, const char *text)
 {
     struct digest digest;
     if (!digest_parse(&digest, text)) {
-        verify_wrong(verifying, "a report entry cites content by '%.80s', which is no digest",
+        verify_wrong(verifying, "an entry cites content by '%.80s', which is no digest",
                      text ? text : "nothing");
         return;
     }
@@ -87,6 +88,9 @@ static enum code visit(void *context, const struct entry *entry, struct err *err
     struct digest digest;
     if (entry->kind == ENTRY_RETIRE && entry_digest(entry, &digest, "digest"))
         append_digest(&verifying->arena, &verifying->retired, &verifying->retired_count, &digest);
+    struct err trouble;
+    if (statement_check(registry, entry, &trouble)) verify_problem(verifying, &trouble);
+    if (entry_text(entry, "statement")) cite(verifying, entry_text(entry, "statement"));
     if (entry->kind == ENTRY_REPORT)
         json_object_foreach(json_object_get(entry->body, "files"), name, file)
             cite(verifying, json_string_value(file));

@@ -65,6 +65,7 @@ static enum code open_candidate(struct evaluation *e, struct err *err)
     struct predictions_opts how = { .dataset = e->alone ? NULL : &e->dataset };
     if (!request->predictions) {
         TRY(ref_open(&e->model, request->model, request->registry, err));
+        e->model.registry.key = request->key;
         TRY(ref_load(&e->model, &e->weights, request->raw, err));
         e->model_digest = e->weights.digest;
         return OK;
@@ -180,22 +181,36 @@ static json_t *seal_body(const struct evaluation *e)
                      "model_digest", digest_value(&e->model_digest));
 }
 
+/* What the registry has seen so far, for the report: a bar that moves after results were seen, and
+ * how many candidates this split has judged (a lower bound: others may have looked elsewhere). */
+static void count_seals(struct evaluation *e)
+{
+    const struct state *state = &e->model.registry.state;
+    int64_t bars, seals = state_seals(state, &bars, &e->model_digest, e->suite.name);
+    json_object_set_new(e->facts, "seals", json_integer(seals));
+    json_object_set_new(e->facts, "bars", json_integer(bars));
+    json_object_set_new(e->facts, "exposures",
+                        json_integer(state_exposure(state, &e->exam.digest)));
+    if (bars > 1)
+        log_note("note: this candidate's bar was sealed %lld times, under %lld bars named '%s'",
+                 (long long)seals, (long long)bars, e->suite.name);
+}
+
 /* Seals the bar and writes the look down, both before scoring. */
 static enum code seal(struct evaluation *e, struct err *err)
 {
     if (!e->model.in_registry) return OK;
     struct registry *registry = &e->model.registry;
     json_t *body = seal_body(e);
-    int64_t look = 0, exposures = 0;
+    int64_t look = 0;
     enum code code = registry_seal(registry, &e->seal, body, e->request->actor, err);
     if (!code) code = registry_look(registry, &look, body, e->request->actor, err);
     json_decref(body);
-    if (!code) code = facts_exposures(&exposures, registry, &e->exam.digest, err);
     if (code) return code;
-    e->facts = json_pack("{s:o,s:I,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
-                         (json_int_t)e->seal, "look", (json_int_t)look, "exposures",
-                         (json_int_t)exposures, "model", e->model.version.model, "number",
-                         (json_int_t)e->model.version.number);
+    e->facts = json_pack("{s:o,s:I,s:I,s:s,s:I}", "id", digest_value(&registry->id), "seal",
+                         (json_int_t)e->seal, "look", (json_int_t)look, "model",
+                         e->model.version.model, "number", (json_int_t)e->model.version.number);
+    count_seals(e);
     return OK;
 }
 

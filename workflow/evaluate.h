@@ -7,6 +7,7 @@
 #define PAWL_WORKFLOW_EVALUATE_H
 
 #include "base/schema.h"
+#include "registry/key.h"
 
 struct evaluate_request {
     const char *suite;                /* path */
@@ -18,9 +19,10 @@ struct evaluate_request {
     const char *out;    /* report directory; NULL: reports/<suite>-<model digest, 12 digits> */
     const char *device; /* or NULL */
     const char *actor;
-    int threads; /* 0: all */
-    bool raw;    /* --weights raw */
-    bool reuse;  /* a report under the default name that answers the same question is taken */
+    const struct key *key; /* signs what the registry records; NULL: none */
+    int threads;           /* 0: all */
+    bool raw;              /* --weights raw */
+    bool reuse; /* a report under the default name that answers the same question is taken */
 };
 
 struct evaluated {

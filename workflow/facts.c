@@ -1,39 +1,10 @@
-/* Walking the journal for looks, and recorded reports for values. */
+/* Walking recorded reports for values. */
 #include "workflow/facts.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { REPORT_LIMIT = 256 << 20 };
-
-/* The models of looks at one split. */
-struct exposure {
-    const struct digest *data;
-    json_t *models; /* object: digests */
-};
-
-static enum code note_look(void *context, const struct entry *entry, struct err *err)
-{
-    (void)err;
-    struct exposure *exposure = context;
-    struct digest data;
-    const char *model = entry_text(entry, "model_digest");
-    if (entry->kind != ENTRY_LOOK || !model) return OK;
-    if (!entry_digest(entry, &data, "data") || !digest_equal(&data, exposure->data)) return OK;
-    json_object_set_new(exposure->models, model, json_true());
-    return OK;
-}
-
-enum code facts_exposures(int64_t *models, struct registry *registry, const struct digest *data,
-                          struct err *err)
-{
-    struct exposure exposure = { .data = data, .models = json_object() };
-    struct head head = { 0 };
-    enum code code = journal_walk(&registry->journal, &head, note_look, &exposure, err);
-    *models = (int64_t)json_object_size(exposure.models);
-    json_decref(exposure.models);
-    return code;
-}
 
 /* Reports of one version, the newest first. */
 struct search {

@@ -7,10 +7,6 @@
 #include "eval/suite.h"
 #include "registry/registry.h"
 
-/* Distinct models that looks at these rows name, this registry's alone: a lower bound of what the
- * rows were used for. */
-enum code facts_exposures(int64_t *models, struct registry *registry, const struct digest *data,
-                          struct err *err);
 
 /* The values that each trend of the suite looks back at: {gate id: [{version, value}, ...]}, oldest
  * first. A version counts once, by the newest recorded report on the same rows that has the value;

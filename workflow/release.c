@@ -64,6 +64,7 @@ static enum code look_ahead(struct chain *c, enum release_step last, struct err 
     }
     TRY(registry_open(&c->registry, c->request->registry, err));
     c->registry_open = true;
+    c->registry.key = c->request->key;
     c->released->open = c->registry.open;
     if (last < STEP_EVAL) return OK;
     if (!e->suite) {
@@ -117,6 +118,7 @@ static enum code step_eval(struct chain *c, struct err *err)
                                         .registry = c->request->registry,
                                         .device = c->request->train->device,
                                         .actor = c->request->actor,
+                                        .key = c->request->key,
                                         .reuse = true };
     struct evaluated evaluated = { 0 };
     enum code code = evaluate(&evaluated, &request, c->problems, err);

@@ -20,7 +20,8 @@ struct release_request {
     const char *registry; /* directory, or NULL */
     const char *reason;   /* NULL: "release of <configuration digest, 12 digits>" */
     const char *actor;
-    enum release_step to; /* the last step to take; STEP_COUNT: as far as the experiment says */
+    const struct key *key; /* signs what the registry records; NULL: none */
+    enum release_step to;  /* the last step to take; STEP_COUNT: as far as the experiment says */
     /* Called after each step with what it did: a line, whether it was skipped, and its digest. */
     void (*done)(void *context, enum release_step step, bool skipped, const char *text,
                  const char *digest);

@@ -130,7 +130,13 @@ Test(key, a_secret_key_is_its_owners_alone_and_needs_its_passphrase)
         MUST(fs_set_mode(in(&f, "plain"), modes[i], &f.err));
         cr_expect_eq(key_file_read(&f.arena, &pem, in(&f, "plain"), &f.err), REFUSED, "%o",
                      (unsigned)modes[i]);
+        if (i == 0) cr_assert_eq(symlink("plain", in(&f, "link")), 0);
+        cr_expect_eq(key_file_read(&f.arena, &pem, in(&f, "link"), &f.err), REFUSED, "by a link");
     }
+    cr_assert_eq(mkfifo(in(&f, "fifo"), 0600), 0);
+    cr_expect_eq(key_file_read(&f.arena, &pem, in(&f, "fifo"), &f.err), USAGE);
+    cr_expect_eq(key_file_read(&f.arena, &pem, "/dev/zero", &f.err), USAGE);
+    cr_expect_eq(key_file_read(&f.arena, &pem, f.dir, &f.err), USAGE);
     key_release(&key);
     end(&f);
 }
@@ -207,7 +213,7 @@ Test(dsse, an_envelope_is_read_strictly)
 #define ROW "{\"keyid\":\"" ID "\",\"sig\":\"AAAA\"}"
 #define OF(signatures)                                                                             \
     "{\"payload\":\"AAAA\",\"payloadType\":\"" DSSE_STATEMENT "\",\"signatures\":[" signatures "]" \
-                                                                                               "}"
+    "}"
     static const char *const wrong[] = {
         "",
         "[]",

@@ -85,28 +85,6 @@ Test(registry, is_refused_on_a_mount_whose_links_lie)
     support_close(&s);
 }
 
-/* A registry with rules that this version cannot apply can be read and not changed. */
-Test(registry, with_a_policy_is_closed_and_refuses_changes)
-{
-    struct support s;
-    struct moved moved;
-    struct resolved resolved;
-    begin(&s);
-    fill(&s, 1);
-    struct draft draft = { .kind = ENTRY_POLICY, .actor = "newer pawl" };
-    char text[DIGEST_TEXT];
-    struct bytes bytes;
-    draft.body = json_pack("{ss}", "policy", digest_text(&s.registry.id, text));
-    MUST(entry_render(&s.arena, &bytes, &draft, 4, &s.registry.state.head.digest, &s.err));
-    draft_release(&draft);
-    MUST(fs_publish(journal_path(&s.arena, &s.registry.journal, 4), bytes.at, bytes.len, &s.err));
-    cr_expect_eq(support_promote(&s.registry, &moved, "fashion", 1, "production", &s.err), REFUSED);
-    SAYS("'policy' entry");
-    cr_expect_not(s.registry.open);
-    MUST(registry_resolve(&s.registry, &resolved, "fashion@1", &s.err));
-    support_close(&s);
-}
-
 Test(registry, add_stores_exactly_the_checkpoints_model_and_knows_it_again)
 {
     struct support s;
