@@ -3,6 +3,6 @@
 
 const struct command *const command_groups[] = {
     data_commands,    train_commands,    eval_commands, channel_commands,
-    release_commands, registry_commands, key_commands,  keep_commands,
-    config_commands,  tool_commands,     NULL,
+    release_commands, registry_commands, key_commands,  ask_commands,
+    keep_commands,    config_commands,   tool_commands, NULL,
 };

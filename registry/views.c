@@ -4,10 +4,12 @@
 #include "registry/checked.h"
 #include "registry/commit.h"
 #include "registry/oci.h"
+#include "registry/snapshot.h"
 
 #include <string.h>
 
-enum { VIEW_LIMIT = 64 << 20 };
+/* Writing the snapshot costs more than an entry: readers put what is behind it on top. */
+enum { VIEW_LIMIT = 64 << 20, SNAPSHOT_LATE = 512 };
 
 static char *view_path(struct arena *arena, const struct registry *registry)
 {
@@ -121,7 +123,8 @@ static enum code write_until_equal(struct registry *registry, int64_t since, str
 
 enum code views_rebuild(struct registry *registry, struct err *err)
 {
-    return write_until_equal(registry, 0, err);
+    TRY(write_until_equal(registry, 0, err));
+    return snapshot_write(registry, 0, err);
 }
 
 enum code views_write(struct registry *registry, struct err *err)
@@ -132,5 +135,6 @@ enum code views_write(struct registry *registry, struct err *err)
         since = view.head.seq;
         channels_view_release(&view);
     }
-    return write_until_equal(registry, since, err);
+    TRY(write_until_equal(registry, since, err));
+    return snapshot_write(registry, SNAPSHOT_LATE, err);
 }
