@@ -37,11 +37,9 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
 /* A view is written after its entry is durable, so what it knows must be in the journal. */
 enum code registry_check_view(const struct registry *registry, struct err *err)
 {
-    struct channels_view view;
-    if (channels_view_read(registry, &view, NULL)) return OK;
-    enum code code = journal_holds(&registry->journal, &view.head, err);
-    channels_view_release(&view);
-    return code;
+    struct head head;
+    if (channels_view_look(registry, &head, NULL, NULL, NULL)) return OK;
+    return journal_holds(&registry->journal, &head, err);
 }
 
 static enum code hint_at_damage(enum code code, struct err *err)

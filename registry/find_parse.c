@@ -161,7 +161,7 @@ static enum code parse_chain(struct parsing *p, const struct find_node **made, e
 {
     TRY(part(p, made, err));
     while (at_word(p, kind == FIND_OR ? "or" : "and")) {
-        struct find_node *node;
+        struct find_node *node = NULL;
         TRY(make(p, &node, kind, err));
         node->left = *made;
         *made = node;

@@ -3,7 +3,6 @@
 
 #include "registry/commit.h"
 #include "registry/oci.h"
-#include "registry/snapshot.h"
 
 #include <string.h>
 
@@ -82,65 +81,6 @@ static json_t *version_json(const struct model_line *model, const struct version
     json_set_digest(json, "digest", &version->digest);
     json_set_digest(json, "model_digest", &version->model_digest);
     return json;
-}
-
-json_t *snapshot_version_json(const struct snapshot *s, const struct snap_version *version)
-{
-    const struct snap_model *model = &s->models[version->model];
-    json_t *channels = json_array();
-    for (uint32_t c = 0; c < model->channel_count; c++) {
-        const struct snap_channel *channel = &s->channels[model->first_channel + c];
-        if (channel->number == version->number)
-            json_array_append_new(channels, json_string(snapshot_text(s, channel->name)));
-    }
-    json_t *json = json_pack("{ss sI sI ss ss so}", "model", snapshot_text(s, model->name),
-                             "number", (json_int_t)version->number, "seq", (json_int_t)version->seq,
-                             "actor", snapshot_text(s, version->actor), "time",
-                             snapshot_text(s, version->time), "channels", channels);
-    json_set_digest(json, "digest", &version->digest);
-    json_set_digest(json, "model_digest", &version->model_digest);
-    return json;
-}
-
-json_t *snapshot_channel_json(const struct snapshot *s, const struct snap_channel *channel)
-{
-    const struct snap_model *model = &s->models[channel->model];
-    json_t *json = json_pack(
-        "{ss ss sI sI ss ss ss}", "model", snapshot_text(s, model->name), "channel",
-        snapshot_text(s, channel->name), "number", (json_int_t)channel->number, "seq",
-        (json_int_t)channel->seq, "actor", snapshot_text(s, channel->actor), "reason",
-        snapshot_text(s, channel->reason), "time", snapshot_text(s, channel->time));
-    if (channel->number && channel->number <= model->version_count)
-        json_set_digest(json, "digest",
-                        &s->versions[model->first_version + channel->number - 1].digest);
-    return json;
-}
-
-enum code registry_list(struct registry *registry, json_t **list, const char *name, struct err *err)
-{
-    const struct model_line *only;
-    struct snapshot s;
-    *list = NULL;
-    TRY(snapshot_open(registry, &s, err));
-    if (name && !snapshot_model(&s, name)) {
-        snapshot_close(&s);
-        TRY(registry_refresh(registry, err));
-        return state_find_model(&registry->state, &only, name, err);
-    }
-    json_t *versions = json_array(), *channels = json_array();
-    for (uint32_t m = 0; m < s.model_count; m++) {
-        const struct snap_model *model = &s.models[m];
-        if (name && strcmp(snapshot_text(&s, model->name), name) != 0) continue;
-        for (uint32_t i = 0; i < model->version_count; i++)
-            json_array_append_new(versions,
-                                  snapshot_version_json(&s, &s.versions[model->first_version + i]));
-        for (uint32_t i = 0; i < model->channel_count; i++)
-            json_array_append_new(channels,
-                                  snapshot_channel_json(&s, &s.channels[model->first_channel + i]));
-    }
-    *list = json_pack("{ss so so}", "pawl", "list/1", "versions", versions, "channels", channels);
-    snapshot_close(&s);
-    return OK;
 }
 
 static json_t *files_json(const struct oci_version *version)

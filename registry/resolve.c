@@ -191,16 +191,15 @@ static enum code follow_row(const struct registry *registry, struct following *f
 static enum code from_view(struct registry *registry, struct resolved *resolved,
                            const struct ref *ref, bool *found, struct err *err)
 {
-    struct channels_view view;
+    json_t *row = NULL;
+    struct head head;
     struct following following = { .ref = ref, .resolved = resolved };
-    if (channels_view_read(registry, &view, NULL)) return OK;
-    struct head head = view.head;
-    const json_t *row = channels_view_row(&view, ref->model, ref->tail);
+    if (channels_view_look(registry, &head, &row, ref->model, ref->tail)) return OK;
     enum code code = journal_holds(&registry->journal, &head, err);
     if (!code && row) code = follow_row(registry, &following, row, err);
     if (!code) code = journal_walk(&registry->journal, &head, follow, &following, err);
     *found = following.found;
-    channels_view_release(&view);
+    json_decref(row);
     return code;
 }
 

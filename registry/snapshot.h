@@ -9,6 +9,7 @@
 #ifndef PAWL_REGISTRY_SNAPSHOT_H
 #define PAWL_REGISTRY_SNAPSHOT_H
 
+#include "base/str.h"
 #include "registry/registry.h"
 
 struct snap_model {
@@ -68,6 +69,11 @@ const char *snapshot_text(const struct snapshot *snapshot, uint32_t offset);
 
 /* The model of a name, or NULL. */
 const struct snap_model *snapshot_model(const struct snapshot *snapshot, const char *name);
+
+/* registry_list for people, without a document in between: versions with the channels that hold
+ * them, then channels, a line each. */
+enum code registry_list_text(struct registry *registry, struct str *out, const char *model,
+                             struct err *err);
 
 /* Rows as list/1 has them. */
 json_t *snapshot_version_json(const struct snapshot *snapshot, const struct snap_version *version);

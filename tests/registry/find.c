@@ -3,8 +3,10 @@
 #include "registry/find.h"
 
 #include "base/str.h"
+#include "registry/checked.h"
 #include "registry/lineage.h"
 #include "registry/snapshot.h"
+#include "registry/views.h"
 #include "tests/registry/shared_support.h"
 
 #include <criterion/criterion.h>
@@ -171,6 +173,38 @@ Test(find, rows_are_those_of_the_journal_from_any_snapshot)
     cr_expect_str_eq(find(&s, "accuracy = 0.97 and channel = staging"), "fashion@1");
     snapshot_close(&late);
     snapshot_close(&whole);
+    support_close(&s);
+}
+
+Test(find, the_channels_view_is_the_canonical_document_byte_for_byte)
+{
+    struct support s;
+    struct moved moved;
+    struct bytes got;
+    begin(&s);
+    MUST(support_promote(&s.registry, &moved, "fashion", 2, "archive", &s.err));
+    json_t *want = channels_view_of(&s.registry.state);
+    struct bytes bytes = checked_render(&s.arena, want);
+    json_decref(want);
+    MUST(fs_read(&s.arena, &got, path_join(&s.arena, s.path, "cache/channels.json"), 1 << 20,
+                 &s.err));
+    cr_expect_str_eq(got.at, bytes.at);
+    static const struct {
+        const char *model, *channel;
+        int number;
+    } rows[] = { { "fashion", "archive", 2 },
+                 { "fashion", "production", 2 },
+                 { "fashion", "digest", 0 },
+                 { "production", "entry", 0 },
+                 { "other", "production", 0 } };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct head head;
+        json_t *row;
+        MUST(channels_view_look(&s.registry, &head, &row, rows[i].model, rows[i].channel));
+        cr_expect_eq(json_integer_value(json_object_get(row, "number")), rows[i].number, "%zu", i);
+        cr_expect_eq(head.seq, s.registry.state.head.seq);
+        json_decref(row);
+    }
     support_close(&s);
 }
 
