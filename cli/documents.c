@@ -39,11 +39,6 @@ static void add_version(struct str *out, const json_t *row)
     str_addf(out, "%s@%lld", text_in(row, "model"), number_in(row, "number"));
 }
 
-static void add_channel(struct str *out, const json_t *row)
-{
-    str_addf(out, "%s@%s", text_in(row, "model"), text_in(row, "channel"));
-}
-
 static void add_column(struct str *out, const json_t *row,
                        void (*make)(struct str *out, const json_t *row), int width)
 {
@@ -51,33 +46,6 @@ static void add_column(struct str *out, const json_t *row,
     make(&text, row);
     str_addf(out, "%-*s", width, str_text(&text));
     str_release(&text);
-}
-
-void list_text(struct str *out, const json_t *list)
-{
-    const json_t *versions = json_object_get(list, "versions");
-    const json_t *channels = json_object_get(list, "channels");
-    int width = widest(versions, add_version, 40);
-    for (size_t i = 0; i < json_array_size(versions); i++) {
-        const json_t *v = json_array_get(versions, i), *held = json_object_get(v, "channels");
-        add_column(out, v, add_version, width);
-        str_addf(out, "  " SHORT "  %s  by %s", text_in(v, "digest"), text_in(v, "time"),
-                 text_in(v, "actor"));
-        for (size_t c = 0; c < json_array_size(held); c++)
-            str_addf(out, "%s%s", c ? ", " : "  in ", json_string_value(json_array_get(held, c)));
-        str_add(out, "\n");
-    }
-    if (!json_array_size(versions)) str_add(out, "no versions\n");
-    if (json_array_size(channels)) str_add(out, "\n");
-    width = widest(channels, add_channel, 40);
-    for (size_t i = 0; i < json_array_size(channels); i++) {
-        const json_t *c = json_array_get(channels, i);
-        add_column(out, c, add_channel, width);
-        str_addf(out, " -> ");
-        add_version(out, c);
-        str_addf(out, "  %s  by %s: %s\n", text_in(c, "time"), text_in(c, "actor"),
-                 text_in(c, "reason"));
-    }
 }
 
 /* What an entry did: "fashion@staging -> fashion@2", "fashion@2 passes", "suite sha256:…, look 2".

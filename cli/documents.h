@@ -1,4 +1,4 @@
-/* Documents for people: what `--format text` prints of list/1, history/1, version/1, verify/1,
+/* Documents for people: what `--format text` prints of history/1, version/1, verify/1,
  * status/1, and of the facts in a run's manifest. */
 #ifndef PAWL_CLI_DOCUMENTS_H
 #define PAWL_CLI_DOCUMENTS_H
@@ -10,8 +10,6 @@
 const char *text_in(const json_t *object, const char *key);
 long long number_in(const json_t *object, const char *key);
 
-/* Versions with the channels that hold them, then channels: a line each. */
-void list_text(struct str *out, const json_t *list);
 /* A line per entry: what it did, who and why. */
 void history_text(struct str *out, const json_t *history);
 /* One version: digests, files, reports, and the run that made it. */

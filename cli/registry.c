@@ -1,9 +1,11 @@
 /* pawl registry: making one, adding versions, asking questions. */
+#include "base/utf8.h"
 #include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/policy_set.h"
+#include "registry/snapshot.h"
 #include "registry/verify.h"
 #include "workflow/add.h"
 
@@ -112,8 +114,15 @@ static enum code run_list(struct invocation *in, struct err *err)
     struct registry registry;
     json_t *list = NULL;
     TRY(open_named(in, &registry, err));
-    enum code code = registry_list(&registry, &list, in->arg_count ? in->args[0] : NULL, err);
-    if (!code) print_document(in, list, list_text);
+    const char *model = in->arg_count ? in->args[0] : NULL;
+    struct str text = { 0 };
+    enum code code = in->json ? registry_list(&registry, &list, model, err)
+                              : registry_list_text(&registry, &text, model, err);
+    if (!code && !print_json(in, list)) {
+        utf8_make_printable(text.at); /* names and reasons are other people's */
+        fputs(text.at, stdout);
+    }
+    str_release(&text);
     json_decref(list);
     registry_close(&registry);
     return code;

@@ -39,13 +39,11 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
 }
 
 /* A view is written after its entry is durable, so what it knows must be in the journal. */
-static enum code check_view(const struct registry *registry, struct err *err)
+enum code registry_check_view(const struct registry *registry, struct err *err)
 {
-    struct channels_view view;
-    if (channels_view_read(registry, &view, NULL)) return OK;
-    enum code code = journal_holds(&registry->journal, &view.head, err);
-    channels_view_release(&view);
-    return code;
+    struct head head;
+    if (channels_view_look(registry, &head, NULL, NULL, NULL)) return OK;
+    return journal_holds(&registry->journal, &head, err);
 }
 
 static enum code hint_at_damage(enum code code, struct err *err)
@@ -60,7 +58,7 @@ enum code registry_refresh(struct registry *registry, struct err *err)
 {
     struct change change = { .registry = registry };
     struct head head = registry->state.head;
-    enum code code = check_view(registry, err);
+    enum code code = registry_check_view(registry, err);
     if (!code) code = journal_end(&registry->journal, &head, apply, &change, err);
     return hint_at_damage(code, err);
 }
@@ -73,7 +71,7 @@ enum code registry_commit(struct registry *registry, registry_decide with, void 
     struct head head = registry->state.head;
     struct err ignored;
     bool new_entry;
-    enum code code = check_view(registry, err);
+    enum code code = registry_check_view(registry, err);
     if (!code) code = journal_commit(&registry->journal, &head, &writer, &new_entry, err);
     if (code) return hint_at_damage(code, err);
     if (seq) *seq = new_entry ? head.seq : 0;

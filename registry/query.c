@@ -99,37 +99,6 @@ static json_t *version_json(const struct model_line *model, const struct version
     return json;
 }
 
-static json_t *channel_json(const struct model_line *model, const struct channel *channel)
-{
-    const struct move *now = channel_now(channel);
-    json_t *json = json_pack("{ss ss sI sI ss ss ss}", "model", model->name, "channel",
-                             channel->name, "number", (json_int_t)now->number, "seq",
-                             (json_int_t)now->seq, "actor", now->actor, "reason", now->reason,
-                             "time", now->time);
-    json_set_digest(json, "digest", &model_version(model, now->number)->digest);
-    return json;
-}
-
-enum code registry_list(struct registry *registry, json_t **list, const char *name, struct err *err)
-{
-    const struct state *state = &registry->state;
-    const struct model_line *only;
-    *list = NULL;
-    TRY(registry_refresh(registry, err));
-    if (name) TRY(state_find_model(state, &only, name, err));
-    json_t *versions = json_array(), *channels = json_array();
-    for (size_t m = 0; m < state->model_count; m++) {
-        const struct model_line *model = &state->models[m];
-        if (name && strcmp(model->name, name) != 0) continue;
-        for (size_t i = 0; i < model->version_count; i++)
-            json_array_append_new(versions, version_json(model, &model->versions[i]));
-        for (size_t i = 0; i < model->channel_count; i++)
-            json_array_append_new(channels, channel_json(model, &model->channels[i]));
-    }
-    *list = json_pack("{ss so so}", "pawl", "list/1", "versions", versions, "channels", channels);
-    return OK;
-}
-
 static json_t *files_json(const struct oci_version *version)
 {
     json_t *files = json_array();

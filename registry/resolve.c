@@ -5,6 +5,7 @@
 
 #include "base/str.h"
 #include "registry/commit.h"
+#include "registry/snapshot.h"
 #include "registry/views.h"
 
 #include <stdlib.h>
@@ -75,6 +76,49 @@ static enum code no_channel(const struct model_line *model, const char *name, st
                  name);
     arena_release(&arena);
     return NOT_FOUND;
+}
+
+/* The row is only where to look: the entry that it cites must register that version. */
+static enum code check_row(const struct registry *registry, struct resolved *resolved,
+                           const struct snap_version *row, bool *found, struct err *err)
+{
+    struct entry entry;
+    struct version version = { .number = row->number, .seq = (int64_t)row->seq };
+    TRY(journal_read(&registry->journal, &entry, version.seq, err));
+    const char *model = entry_text(&entry, "model");
+    *found = (entry.kind == ENTRY_REGISTER || entry.kind == ENTRY_IMPORT) && model &&
+             strcmp(model, resolved->model) == 0 && entry_int(&entry, "number") == version.number &&
+             entry_digest(&entry, &version.digest, "digest") &&
+             digest_equal(&version.digest, &row->digest) &&
+             entry_digest(&entry, &version.model_digest, "model_digest");
+    entry_release(&entry);
+    if (*found) fill(resolved, &version);
+    return OK;
+}
+
+/* A version never changes, so an old snapshot answers as well as a new one; what it does not have
+ * is looked for in the journal. */
+static enum code from_snapshot(struct registry *registry, struct resolved *resolved,
+                               const struct ref *ref, bool *found, struct err *err)
+{
+    struct snapshot s;
+    *found = false;
+    if (snapshot_map(registry, &s, NULL)) return OK;
+    enum code code = registry_check_view(registry, err);
+    if (!code) code = journal_holds(&registry->journal, &s.head, NULL) ? CONFLICT : OK;
+    const struct snap_model *model = code ? NULL : snapshot_model(&s, ref->model);
+    for (uint32_t i = 0; model && !*found && !code && i < model->version_count; i++) {
+        if (ref->number && ref->number != i + 1) {
+            if (ref->number > model->version_count) break;
+            i = (uint32_t)ref->number - 1;
+        }
+        const struct snap_version *row = &s.versions[model->first_version + i];
+        if (ref->by_digest && !digest_equal(&row->digest, &ref->digest)) continue;
+        code = check_row(registry, resolved, row, found, err);
+        if (ref->number) break;
+    }
+    snapshot_close(&s);
+    return code == CONFLICT ? OK : code; /* a snapshot of another chain says nothing */
 }
 
 static enum code from_state(struct registry *registry, struct resolved *resolved,
@@ -148,16 +192,15 @@ static enum code follow_row(const struct registry *registry, struct following *f
 static enum code from_view(struct registry *registry, struct resolved *resolved,
                            const struct ref *ref, bool *found, struct err *err)
 {
-    struct channels_view view;
+    json_t *row = NULL;
+    struct head head;
     struct following following = { .ref = ref, .resolved = resolved };
-    if (channels_view_read(registry, &view, NULL)) return OK;
-    struct head head = view.head;
-    const json_t *row = channels_view_row(&view, ref->model, ref->tail);
+    if (channels_view_look(registry, &head, &row, ref->model, ref->tail)) return OK;
     enum code code = journal_holds(&registry->journal, &head, err);
     if (!code && row) code = follow_row(registry, &following, row, err);
     if (!code) code = journal_walk(&registry->journal, &head, follow, &following, err);
     *found = following.found;
-    channels_view_release(&view);
+    json_decref(row);
     return code;
 }
 
@@ -171,8 +214,13 @@ enum code registry_resolve(struct registry *registry, struct resolved *resolved,
     memcpy(resolved->model, ref.model, sizeof resolved->model);
     if (ref.by_channel) {
         memcpy(resolved->channel, ref.tail, strlen(ref.tail) + 1);
-        if (registry->open && !registry_marked_closed(registry))
+    }
+    /* views are anybody's to write: where keys decide, only the journal answers */
+    if (registry->open && !registry_marked_closed(registry)) {
+        if (ref.by_channel)
             TRY(from_view(registry, resolved, &ref, &found, err));
+        else
+            TRY(from_snapshot(registry, resolved, &ref, &found, err));
     }
     return found ? OK : from_state(registry, resolved, &ref, err);
 }

@@ -7,6 +7,7 @@
 #ifndef PAWL_REGISTRY_VIEWS_H
 #define PAWL_REGISTRY_VIEWS_H
 
+#include "base/str.h"
 #include "registry/registry.h"
 
 struct channels_view {
@@ -19,12 +20,15 @@ enum code channels_view_read(const struct registry *registry, struct channels_vi
                              struct err *err);
 void channels_view_release(struct channels_view *view);
 
-/* The row of a channel {number, digest, model_digest, seq, entry}, or NULL. */
-const json_t *channels_view_row(const struct channels_view *view, const char *model,
-                                const char *channel);
+/* The same without parsing rows that nobody asked for: the head that the view knows and, where
+ * `model` is given, the row of its channel {number, digest, model_digest, seq, entry}, which the
+ * caller owns, or NULL. NOT_FOUND when there is no usable view. */
+enum code channels_view_look(const struct registry *registry, struct head *head, json_t **row,
+                             const char *model, const char *channel);
 
-/* The document that the state demands. */
+/* The document that the state demands, and its file byte for byte. */
 json_t *channels_view_of(const struct state *state);
+void channels_view_text(struct str *out, const struct state *state);
 
 /* Writes all views anew, whatever is there. */
 enum code views_rebuild(struct registry *registry, struct err *err);

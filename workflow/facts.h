@@ -7,7 +7,6 @@
 #include "eval/suite.h"
 #include "registry/registry.h"
 
-
 /* The values that each trend of the suite looks back at: {gate id: [{version, value}, ...]}, oldest
  * first. A version counts once, by the newest recorded report on the same rows that has the value;
  * `candidate` (a model digest) is left out. *history is NULL when the suite has no trends, else a
