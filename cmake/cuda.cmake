@@ -37,7 +37,7 @@ target_link_options(pawl_cuda PRIVATE -Wl,--no-undefined -Wl,--exclude-libs,ALL)
 install(TARGETS pawl_cuda LIBRARY DESTINATION lib/pawl)
 
 # Law 2 on the card, without Criterion: its two checks come from tests/cuda/criterion. 77: no device.
-add_executable(cuda_device_test tests/cuda/device_test.c tests/kernels/compare.c
+add_executable(cuda_device_test tests/cuda/device_test.c tests/cuda/open.c tests/kernels/compare.c
                tests/kernels/build.c tests/kernels/cases.c)
 target_include_directories(cuda_device_test BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/cuda)
 target_link_libraries(cuda_device_test PRIVATE room_kernels dep_math)

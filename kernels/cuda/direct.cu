@@ -48,7 +48,7 @@ __global__ static void __launch_bounds__(THREADS)
         for (int r = 0; r < at.size[0]; r++)
             for (int s = 0; s < at.size[1]; s++) {
                 int h = row * at.stride[0] - at.pad[0] + r * at.dilation[0];
-                int v = column * at.stride[1] - at.pad[2] + s * at.dilation[1];
+                int v = column * at.stride[1] - at.pad[1] + s * at.dilation[1];
                 if (h < 0 || h >= at.in[0] || v < 0 || v >= at.in[1]) continue;
                 int64_t from = ((n * at.in[0] + h) * at.in[1] + v) * at.channels +
                                k / filters * per_group;
@@ -75,7 +75,7 @@ __global__ static void __launch_bounds__(THREADS)
         for (int r = 0; r < at.size[0]; r++)
             for (int s = 0; s < at.size[1]; s++) {
                 int h = row + at.pad[0] - r * at.dilation[0];
-                int v = column + at.pad[2] - s * at.dilation[1];
+                int v = column + at.pad[1] - s * at.dilation[1];
                 if (h < 0 || v < 0 || h % at.stride[0] || v % at.stride[1]) continue;
                 h /= at.stride[0], v /= at.stride[1];
                 if (h >= at.out[0] || v >= at.out[1]) continue;
@@ -106,7 +106,7 @@ __global__ static void __launch_bounds__(THREADS)
                 int h = row * at.stride[0] - at.pad[0] + r * at.dilation[0];
                 if (h < 0 || h >= at.in[0]) continue;
                 for (int column = 0; column < at.out[1]; column++) {
-                    int v = column * at.stride[1] - at.pad[2] + s * at.dilation[1];
+                    int v = column * at.stride[1] - at.pad[1] + s * at.dilation[1];
                     if (v < 0 || v >= at.in[1]) continue;
                     sum += get(dy, ((n * at.out[0] + row) * at.out[1] + column) * at.filters + k) *
                            get(x, ((n * at.in[0] + h) * at.in[1] + v) * at.channels +

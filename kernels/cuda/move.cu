@@ -88,6 +88,7 @@ static bool move_supports(const struct device *device, const struct op_call *cal
     (void)device;
     for (int i = 0; i < call->ins; i++)
         if (call_has_in(call, i) && call->in[i].layout) return false;
+    if (call->out[0].layout) return false;
     return call->in[0].dtype == call->out[0].dtype;
 }
 

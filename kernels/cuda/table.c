@@ -1,4 +1,4 @@
-/* Which kernel runs which op on the CUDA device. An op without a row does not exist there. Plain C,
+/* Which kernel runs which op on the CUDA device: every op has a row (tests/tidy/cuda.sh). Plain C,
  * for its array designators. */
 #include "kernels/cuda/table.h"
 
@@ -46,6 +46,7 @@ const struct kernel *const cuda_kernels[OP_COUNT] = {
     [OP_REDUCE_MEAN_BWD] = &cuda_reduce_mean_bwd,
     [OP_CAST] = &cuda_cast,
     [OP_CAST_BWD] = &cuda_cast_bwd,
+    [OP_REORDER] = &cuda_reshape, /* every layout is canonical here */
     [OP_DROPOUT] = &cuda_dropout,
     [OP_DROPOUT_BWD] = &cuda_dropout_bwd,
     [OP_NORMALIZE] = &cuda_normalize,
@@ -59,6 +60,8 @@ const struct kernel *const cuda_kernels[OP_COUNT] = {
     [OP_BCE] = &cuda_bce,
     [OP_EMBEDDING] = &cuda_embedding,
     [OP_EMBEDDING_BWD] = &cuda_embedding_bwd,
+    [OP_ATTENTION] = &cuda_attention,
+    [OP_ATTENTION_BWD] = &cuda_attention_bwd,
     [OP_QUANTIZE] = &cuda_quantize,
     [OP_GRAD_NORM] = &cuda_grad_norm,
     [OP_SGD] = &cuda_sgd,

@@ -6,9 +6,11 @@
 
 #include "kernels/device.h"
 
-/* One pointer per op; NULL: not there. */
+/* One pointer per op. */
 extern const struct kernel *const cuda_kernels[OP_COUNT];
 
+/* attention.cu */
+extern const struct kernel cuda_attention, cuda_attention_bwd;
 /* augment.cu */
 extern const struct kernel cuda_flip, cuda_padded_crop;
 /* cast.cu */

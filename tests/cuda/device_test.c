@@ -4,6 +4,7 @@
  *
  * Prints one line per op and type: calls held, failed, not taken, the worst ratio to its bound, the
  * last algorithm. Exits 0, 1 when a call fails, 77 with the reason when there is no device. */
+#include "tests/cuda/open.h"
 #include "tests/kernels/cases.h"
 #include "tests/kernels/compare.h"
 
@@ -136,7 +137,7 @@ int main(void)
 {
     struct device device;
     struct err err = { 0 };
-    if (device_open(&device, "cuda", 0, &err)) {
+    if (card_open(&device, &err)) {
         printf("SKIPPED: %s\n", err.message);
         return 77;
     }

@@ -218,6 +218,11 @@ const struct op_case op_cases[] = {
     { "attention: shared keys, later queries", OP_ATTENTION, "xxx",
       .in = { S(2, 3, 4, 3), S(2, 5, 2, 3), S(2, 5, 2, 3) },
       .attr.attention = { .causal = true, .scale = 0.75f } },
+    { "attention: several tiles", OP_ATTENTION, "xxx",
+      .in = { S(2, 19, 4, 33), S(2, 70, 2, 33), S(2, 70, 2, 33) } },
+    { "attention: several tiles, causal", OP_ATTENTION, "xxx",
+      .in = { S(1, 75, 2, 40), S(1, 83, 1, 40), S(1, 83, 1, 40) },
+      .attr.attention.causal = true },
     { "quantize: odd", OP_QUANTIZE, "x", .in = { S(7, 5) }, .attr.quantize.to = DTYPE_I8 },
 
     { "grad_norm: no clip", OP_GRAD_NORM, "p", .in = { S(256) }, .attr.optimizer.nominal = 4 },
