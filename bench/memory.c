@@ -30,8 +30,9 @@ static void warm_up(void)
     if (!device_open(&device, "cpu", 0, NULL)) device_close(&device);
 }
 
-static bool never(void)
+static bool never(void *context)
 {
+    (void)context;
     return false;
 }
 
@@ -68,7 +69,8 @@ static enum code measure(const struct experiment *experiment, int64_t steps, str
     uint64_t made = memory_allocations() - allocations;
     int64_t grown = (int64_t)mallinfo2().uordblks - (int64_t)heap;
     json_t *metrics = NULL; /* a validation touches the rest of what the plan counts */
-    if (!code && trainer.validates) code = validator_run(&trainer.validator, &metrics, never, err);
+    if (!code && trainer.validates)
+        code = validator_run(&trainer.validator, &metrics, never, NULL, err);
     json_decref(metrics);
     if (!code) {
         double took = resident() - before, expected = planned - snapshot;

@@ -59,6 +59,7 @@ struct invocation {
     bool json;
     bool *printed;             /* whether standard output has its one JSON document */
     struct problems *problems; /* of a document: printed whole by main */
+    bool silent;               /* another rank says what went wrong */
 };
 
 /* Options by name; a name that the command does not have is a bug. */

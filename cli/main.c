@@ -115,7 +115,7 @@ int main(int argc, char **argv)
         if (!code) code = in.command->run(&in, &err);
         if (code) {
             err.code = code;
-            print_failure(&in, &err);
+            if (!in.silent) print_failure(&in, &err);
         }
         status = code_exit(code);
     }

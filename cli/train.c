@@ -1,9 +1,14 @@
 /* pawl train, plan, verify-resume. */
 #include "trainer/train.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "cli/groups.h"
+#include "cli/ranks.h"
 #include "cli/shared.h"
+#include "comm/launch.h"
+#include "comm/over_mpi.h"
 #include "trainer/plan.h"
+#include "trainer/signals.h"
 #include "workflow/verify_resume.h"
 
 #include <stdio.h>
@@ -19,7 +24,14 @@ static const struct option train_options[] = {
       "Saves and stops (exit 75) after this time, e.g. 2h; in a "
       "Slurm job a minute before its end." },
     { "take-over", OPTION_FLAG, NULL, "Takes a run that another process seems to hold." },
-    { "allow-inexact", OPTION_FLAG, NULL, "Resumes although device, threads or libraries differ." },
+    { "allow-inexact", OPTION_FLAG, NULL,
+      "Resumes although device, threads, libraries or the number of ranks differ." },
+    { "ranks", OPTION_INT, "N", "Trains on N ranks of this machine, started with mpirun." },
+    { "rank-timeout", OPTION_TEXT, "TIME",
+      "How long ranks wait for one of them; default 30s. Five times the longest wait so far is "
+      "always allowed." },
+    { "no-launch-detection", OPTION_FLAG, NULL,
+      "Trains in this one process, whatever launcher the environment tells of." },
     { "kill-at-step", OPTION_INT, "N", "For drills: kills this process (SIGKILL) after step N." },
     { 0 },
 };
@@ -33,6 +45,7 @@ static const struct option plan_options[] = {
 static const struct option verify_options[] = {
     { "kills", OPTION_INT, "N", "How often the run is killed; default 3." },
     { "seed", OPTION_INT, "N", "Which steps; default 1." },
+    { "ranks", OPTION_INT, "N", "Both runs on N ranks of this machine." },
     { "dir", OPTION_TEXT, "DIR", "Where the two runs go; default runs/verify-resume." },
     SET_OPTIONS,
     DEVICE_OPTION,
@@ -41,6 +54,16 @@ static const struct option verify_options[] = {
 
 /* Seconds kept free before a scheduler's limit, for the last checkpoint. */
 enum { GRACE_S = 60 };
+
+/* --rank-timeout; 0: the default. */
+static enum code read_rank_timeout(const struct invocation *in, double *seconds, struct err *err)
+{
+    const char *text = text_of(in, "rank-timeout");
+    *seconds = 0;
+    if (!text || (units_time(seconds, text, NULL, NULL) && *seconds > 0)) return OK;
+    return err_set(err, USAGE, "option '--rank-timeout' needs a time like 90s or 10min, not '%s'",
+                   text);
+}
 
 /* --time-limit, or what is left of a Slurm job's time. */
 static enum code read_time(const struct invocation *in, double *seconds, struct err *err)
@@ -98,28 +121,90 @@ static void print_result(const struct invocation *in, const struct train_result 
     json_decref(document);
 }
 
-static enum code run_train(struct invocation *in, struct err *err)
+/* Trains in this process: alone, or with the ranks of `comm`. */
+static enum code train_here(struct invocation *in, const struct experiment *experiment,
+                            struct comm *comm, struct err *err)
 {
-    struct document document;
-    struct experiment experiment;
     struct weights warm = { 0 };
     struct train_result result = { 0 };
     struct train_opts opts = { .run = text_of(in, "run"),
                                .device = text_of(in, "device"),
                                .build = PAWL_BUILD,
+                               .comm = comm,
                                .install_signals = true,
                                .kill_at_step = int_of(in, "kill-at-step", 0),
                                .allow_inexact = given(in, "allow-inexact") };
     TRY(read_time(in, &opts.time_limit_s, err));
     read_launch(in, &opts.launch);
-    TRY(load_experiment(in, &document, &experiment, in->args[0], err));
-    TRY(load_warm_start(in, &experiment, &warm, err));
+    TRY(load_warm_start(in, experiment, &warm, err));
     if (warm.model) opts.warm = &warm;
-    enum code code = train(&result, &experiment, &opts, err);
-    if (!code) print_result(in, &result);
+    enum code code = train(&result, experiment, &opts, err);
+    if (!code && (!comm || comm->rank == 0)) print_result(in, &result);
     json_decref(result.metrics);
     weights_release(&warm);
     return code;
+}
+
+/* Connects; then all ranks train, leave their result, meet, and end. */
+static enum code train_connected(struct invocation *in, const struct experiment *experiment,
+                                 const struct placement *placement, struct err *err)
+{
+    struct comm comm;
+    struct err unheard;
+    const char *run = text_of(in, "run");
+    if (!run) run = arena_format(in->arena, "runs/%s", experiment->name);
+    struct over_mpi_opts opts = { .report_dir = path_join(in->arena, run, "view"),
+                                  .ending = signals_ending };
+    TRY(read_rank_timeout(in, &opts.floor_s, err));
+    enum code code = comm_over_mpi(&comm, &opts, err);
+    if (code) {
+        if (ranks_have_parent(in)) ranks_say_ended(in, placement->rank, code, err, &unheard);
+        return code;
+    }
+    if (placement->size && placement->size != comm.size) {
+        code = err_set(err, USAGE,
+                       "cannot train: the launcher started %d ranks, but MPI connects "
+                       "%d",
+                       placement->size, comm.size);
+        err_hint(err, "Under Slurm say `srun --mpi=pmix`.");
+    }
+    in->silent = comm.rank > 0;
+    if (in->silent) log_setup(LOG_QUIET, false);
+    if (!code) code = train_here(in, experiment, &comm, err);
+    if (ranks_have_parent(in)) ranks_say_ended(in, comm.rank, code, err, &unheard);
+    comm_close(&comm);
+    return code;
+}
+
+/* One rank of several. With a parent, the parent answers for what it came to. */
+static enum code train_as_rank(struct invocation *in, const struct experiment *experiment,
+                               const struct placement *placement, struct err *err)
+{
+    bool parent = ranks_have_parent(in);
+    signals_install();
+    if (parent) TRY(ranks_say_started(in, placement->rank, err));
+    enum code code = train_connected(in, experiment, placement, err);
+    return parent ? OK : code;
+}
+
+static enum code run_train(struct invocation *in, struct err *err)
+{
+    struct document document;
+    struct experiment experiment;
+    struct placement placement;
+    struct launch_opts launch = { .ranks = (int)int_of(in, "ranks", 0),
+                                  .no_detection = given(in, "no-launch-detection"),
+                                  .lookup = environment_lookup,
+                                  .context = in };
+    if (given(in, "ranks") && launch.ranks < 1)
+        return err_set(err, USAGE, "option '--ranks' must be at least 1");
+    TRY(launch_detect(&placement, &launch, err));
+    TRY(load_experiment(in, &document, &experiment, in->args[0], err));
+    if (*placement.evidence && !placement.rank && !ranks_have_parent(in))
+        log_note("launch: %s (%s)", launch_describe(&placement), placement.evidence);
+    if (placement.launcher == LAUNCH_PARENT) return ranks_run(in, placement.size, err);
+    if (launch_has_peers(&placement)) return train_as_rank(in, &experiment, &placement, err);
+    return train_here(in, &experiment, NULL, err);
 }
 
 static enum code run_plan(struct invocation *in, struct err *err)
@@ -148,11 +233,14 @@ static enum code run_verify(struct invocation *in, struct err *err)
                                        .set = list_of(in, "set"),
                                        .unset = list_of(in, "unset"),
                                        .device = text_of(in, "device"),
+                                       .ranks = int_of(in, "ranks", 0),
                                        .dir = text_of(in, "dir"),
                                        .kills = int_of(in, "kills", 3),
                                        .seed = (uint64_t)int_of(in, "seed", 1),
                                        .environment = in->environment };
     if (!opts.dir) opts.dir = "runs/verify-resume";
+    if (given(in, "ranks") && opts.ranks < 1)
+        return err_set(err, USAGE, "option '--ranks' must be at least 1");
     if (opts.kills < 1) return err_set(err, USAGE, "option '--kills' must be at least 1");
     json_t *result;
     TRY(verify_resume(&result, &opts, err));

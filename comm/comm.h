@@ -30,6 +30,7 @@ struct comm {
     int rank, size;
     int local_rank, local_size;         /* among those of this machine */
     int processors;                     /* this rank's share of the machine's */
+    double patience_s;                  /* waits may last this long in any case; 0: as learned */
     const struct comm_backend *backend; /* NULL: alone */
     void *state;                        /* the backend's */
     void *stage;                        /* two halves of comm_stage_bytes; NULL: alone */

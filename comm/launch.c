@@ -115,6 +115,19 @@ enum code launch_detect(struct placement *placement, const struct launch_opts *o
     return refuse_batch_shell(opts, err);
 }
 
+const char *launch_describe(const struct placement *placement)
+{
+    static const char *const words[] = {
+        [LAUNCH_ALONE] = "one process",
+        [LAUNCH_PARENT] = "ranks started with mpirun",
+        [LAUNCH_OPENMPI] = "a rank under Open MPI",
+        [LAUNCH_PMIX] = "a rank under PMIx",
+        [LAUNCH_PMI] = "a rank under PMI",
+        [LAUNCH_SRUN] = "a rank under srun",
+    };
+    return words[placement->launcher];
+}
+
 bool launch_has_peers(const struct placement *placement)
 {
     return placement->launcher > LAUNCH_PARENT;

@@ -37,6 +37,9 @@ struct launch_opts {
 enum code launch_detect(struct placement *placement, const struct launch_opts *opts,
                         struct err *err);
 
+/* What was decided, in words: "one process", "a rank under Open MPI". */
+const char *launch_describe(const struct placement *placement);
+
 /* Whether MPI is to connect this process with others. */
 bool launch_has_peers(const struct placement *placement);
 

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 enum { RING = 64, SPINS = 200, TICK_MS = 20 };
-static const double floor_default_s = 30, ending_s = 5, ask_s = 1, abort_s = 3;
+static const double floor_default_s = 30, ending_s = 5, ask_s = 1, abort_s = 3, finalize_s = 10;
 enum { LEARNED = 5 /* times the longest wait seen */ };
 
 enum phase { STARTING, IDLE, POSTED, DONE, ASKING, ASKED, CLOSING, ABORTING, ENDED };
@@ -280,13 +280,14 @@ static void give_up(struct over_mpi *o, double seconds)
     write_report(o);
 }
 
-/* Waits for the comm thread; called with the lock. */
-static void watch(struct over_mpi *o, double begun)
+/* Waits for the comm thread, within the time limit; called with the lock. */
+static void watch(struct over_mpi *o, double begun, double patience)
 {
     double floor = o->opts.floor_s > 0 ? o->opts.floor_s : floor_default_s;
     double limit = LEARNED * o->longest > floor ? LEARNED * o->longest : floor;
     double short_limit = LEARNED * o->longest > ending_s ? LEARNED * o->longest : ending_s;
     double told = 0;
+    if (patience > limit) limit = patience;
     if (short_limit > limit) short_limit = limit;
     while (o->phase == POSTED) {
         wait_a_while(o, TICK_MS * 1e-3);
@@ -316,13 +317,14 @@ static enum code exchange(struct comm *comm, const struct exchange_request *requ
         o->request = *request;
         o->phase = POSTED;
         pthread_cond_broadcast(&o->changed);
-        watch(o, begun);
+        watch(o, begun, comm->patience_s);
         past->seconds = clock_monotonic() - begun;
         if (!o->broken.code && o->code) {
             o->broken = o->err;
             write_report(o);
         }
-        if (!o->broken.code && past->seconds > o->longest) o->longest = past->seconds;
+        if (!o->broken.code && past->seconds > o->longest && comm->patience_s <= 0)
+            o->longest = past->seconds;
     }
     enum code code = o->broken.code;
     if (code && err) *err = o->broken;
@@ -357,7 +359,8 @@ static enum code mpi_barrier(struct comm *comm, struct err *err)
     return exchange(comm, &request, err);
 }
 
-/* An abort may hang like what it is to end; then this process at least must go. */
+/* An abort may hang like what it is to end, and a finalize with a launcher that is being ended
+ * itself; then this process at least must go. What it had to say was said before. */
 static void mpi_close(struct comm *comm)
 {
     struct over_mpi *o = comm->state;
@@ -367,9 +370,8 @@ static void mpi_close(struct comm *comm)
     bool broken = o->broken.code != OK;
     o->phase = broken ? ABORTING : CLOSING;
     pthread_cond_broadcast(&o->changed);
-    double end_at = clock_monotonic() + abort_s;
-    while (o->phase != ENDED && (!broken || clock_monotonic() < end_at))
-        wait_a_while(o, TICK_MS * 1e-3);
+    double end_at = clock_monotonic() + (broken ? abort_s : finalize_s);
+    while (o->phase != ENDED && clock_monotonic() < end_at) wait_a_while(o, TICK_MS * 1e-3);
     bool ended = o->phase == ENDED;
     pthread_mutex_unlock(&o->lock);
     if (!ended) kill(getpid(), SIGKILL);

@@ -59,34 +59,37 @@ static enum code read_rows(const struct loader *loader, struct slot *slot,
 {
     const struct dataset *dataset = loader->dataset;
     if (loader->opts.shuffle)
-        return dataset_gather(dataset, column, slot->ordinal, loader->opts.batch, to, &slot->err);
+        return dataset_gather(dataset, column, slot->ordinal, loader->opts.rows, to, &slot->err);
     uint64_t valid = (uint64_t)slot->valid;
-    TRY(dataset_read(dataset, column, (uint64_t)slot->ordinal[0], valid, to, &slot->err));
-    return dataset_gather(dataset, column, slot->ordinal + valid, loader->opts.batch - slot->valid,
+    if (valid)
+        TRY(dataset_read(dataset, column, (uint64_t)slot->ordinal[0], valid, to, &slot->err));
+    return dataset_gather(dataset, column, slot->ordinal + valid, loader->opts.rows - slot->valid,
                           to + valid * column->row_bytes, &slot->err);
 }
 
 static void copy_targets(const struct loader *loader, const struct slot *slot)
 {
     uint64_t bytes = loader->target->row_bytes;
-    for (int64_t i = 0; i < loader->opts.batch; i++)
+    for (int64_t i = 0; i < loader->opts.rows; i++)
         memcpy(slot->target + (uint64_t)i * bytes,
                loader->targets + (uint64_t)slot->ordinal[i] * bytes, bytes);
 }
 
 static void fill(const struct loader *loader, struct slot *slot)
 {
-    uint64_t batch = (uint64_t)loader->opts.batch;
+    uint64_t rows = (uint64_t)loader->opts.rows;
     uint64_t epoch = slot->number / loader->batches;
-    uint64_t begin = slot->number % loader->batches * batch;
-    uint64_t valid = loader->rows - begin < batch ? loader->rows - begin : batch;
+    uint64_t begin = slot->number % loader->batches * (uint64_t)loader->opts.batch +
+                     (uint64_t)loader->opts.first;
+    uint64_t left = begin < loader->rows ? loader->rows - begin : 0;
+    uint64_t valid = left < rows ? left : rows;
     slot->valid = (int64_t)valid;
     if (loader->opts.shuffle)
         rng_permute_range(rng_mix(loader->opts.seed, epoch), loader->rows, begin, valid,
                           slot->ordinal);
     else
         for (uint64_t i = 0; i < valid; i++) slot->ordinal[i] = (int64_t)(begin + i);
-    for (uint64_t i = valid; i < batch; i++) slot->ordinal[i] = 0;
+    for (uint64_t i = valid; i < rows; i++) slot->ordinal[i] = 0;
     slot->code = read_rows(loader, slot, loader->input, slot->input);
     if (slot->code) return;
     if (loader->targets)
@@ -168,6 +171,7 @@ static enum code check_opts(struct loader *loader, struct err *err)
     if (!split) return no_split(dataset, opts->split, err);
     if (!opts->threads) opts->threads = 1;
     if (!opts->depth) opts->depth = DEPTH_DEFAULT;
+    if (!opts->rows) opts->rows = opts->batch - opts->first;
     if (opts->batch < 1 || opts->threads < 1 || opts->threads > THREADS_LIMIT || opts->depth < 1 ||
         opts->depth > DEPTH_LIMIT)
         return err_set(err, USAGE,
@@ -175,6 +179,7 @@ static enum code check_opts(struct loader *loader, struct err *err)
                        "1 to %d, 1 to %d",
                        dataset->path, (long long)opts->batch, opts->threads, opts->depth,
                        THREADS_LIMIT, DEPTH_LIMIT);
+    REQUIRE(opts->first >= 0 && opts->rows > 0 && opts->first <= opts->batch - opts->rows);
     loader->input = split_column(split, dataset->input);
     loader->target = split_column(split, dataset->target);
     loader->rows = split->rows;
@@ -196,14 +201,14 @@ static bool add_size(uint64_t *total, uint64_t count, uint64_t size)
 
 static enum code take_memory(struct loader *loader, struct err *err)
 {
-    uint64_t batch = (uint64_t)loader->opts.batch, input = 0, target = 0, ordinal = 0, total;
+    uint64_t rows = (uint64_t)loader->opts.rows, input = 0, target = 0, ordinal = 0, total;
     loader->slot_count = (uint64_t)loader->opts.depth + 1;
-    if (!add_size(&input, batch, loader->input->row_bytes) ||
-        !add_size(&target, batch, loader->target->row_bytes) ||
-        !add_size(&ordinal, batch, sizeof(int64_t)) ||
+    if (!add_size(&input, rows, loader->input->row_bytes) ||
+        !add_size(&target, rows, loader->target->row_bytes) ||
+        !add_size(&ordinal, rows, sizeof(int64_t)) ||
         __builtin_mul_overflow(input + target + ordinal, loader->slot_count, &total))
         return err_set(err, USAGE, "cannot load '%s': a batch of %lld rows does not fit in memory",
-                       loader->dataset->path, (long long)loader->opts.batch);
+                       loader->dataset->path, (long long)loader->opts.rows);
     TRY(block_alloc(&loader->memory, total, "the prefetch buffers", err));
     loader->bytes = total;
     loader->slots = ARENA_ARRAY(&loader->arena, loader->slot_count, struct slot);

@@ -11,7 +11,9 @@
 
 struct loader_opts {
     const char *split;
-    int64_t batch; /* rows per batch */
+    int64_t batch; /* rows per batch, of all ranks together */
+    int64_t first; /* this rank delivers rows [first, first + rows) of every batch */
+    int64_t rows;  /* 0: to the batch's end */
     uint64_t seed;
     bool shuffle;  /* else in file order */
     bool pad_last; /* deliver the last short batch, padded with row 0; else drop it */
@@ -20,10 +22,10 @@ struct loader_opts {
 };
 
 struct batch {
-    const void *input;      /* [batch, ...] as stored */
-    const void *target;     /* [batch] i32 labels or [batch, targets] f32 */
-    const int64_t *ordinal; /* [batch] row numbers in the split */
-    int64_t valid;          /* rows that are real; the rest is padding */
+    const void *input;      /* [rows, ...] as stored */
+    const void *target;     /* [rows] i32 labels or [rows, targets] f32 */
+    const int64_t *ordinal; /* [rows] row numbers in the split */
+    int64_t valid;          /* of these rows are real; the rest is padding */
     uint64_t epoch, index;  /* position of this batch: index counts batches within the epoch */
 };
 

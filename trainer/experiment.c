@@ -178,6 +178,7 @@ static const struct field early_stop_fields[] = {
 static const char *const last_batch_words[] = { "drop", "pad", NULL };
 static const char *const precision_words[] = { "auto", "f32", "bf16", NULL };
 static const char *const non_finite_words[] = { "stop", "skip", NULL };
+static const char *const determinism_words[] = { "run", "world", "off", NULL };
 
 static const struct field train_fields[] = {
     { .key = "epochs",
@@ -209,9 +210,18 @@ static const struct field train_fields[] = {
       .low = 1,
       .high = 1 << 24,
       .since = "0.1",
-      .help = "Rows computed at a time; gradients of batch / micro_batch passes are summed. Left "
-              "out: the whole batch.",
+      .help = "Rows computed at a time; gradients of all passes are summed. Left out: a whole "
+              "shard.",
       .example = "64" },
+    { .key = "shards",
+      .type = FIELD_INT,
+      .low = 1,
+      .high = 1 << 16,
+      .fallback = "1",
+      .since = "0.1",
+      .help = "Equal pieces of the batch that ranks take whole; batch_norm takes its statistics "
+              "within one.",
+      .example = "8" },
     { .key = "last_batch",
       .type = FIELD_WORD,
       .words = last_batch_words,
@@ -242,6 +252,14 @@ static const struct field train_fields[] = {
       .help = "Compute type; 'auto' takes bf16 where the hardware has it, else "
               "f32. Weights stay f32.",
       .example = "f32" },
+    { .key = "determinism",
+      .type = FIELD_WORD,
+      .words = determinism_words,
+      .fallback = "run",
+      .since = "0.1",
+      .help = "'run': equal bits for an equal number of ranks and threads. 'world': for any number "
+              "of ranks that divides shards. 'off': a resumed run may differ.",
+      .example = "world" },
     { .key = "clip",
       .type = FIELD_MAP,
       .fields = clip_fields,
@@ -299,8 +317,17 @@ static const struct field train_fields[] = {
       .fallback = "0",
       .since = "0.1",
       .affects = AFFECTS_PLACE,
-      .help = "Worker threads on a CPU; 0: all processors. Bits are equal for equal counts.",
+      .help = "Worker threads on a CPU; 0: all processors, shared by its ranks. Bits are equal for "
+              "equal counts.",
       .example = "2" },
+    { .key = "threads_per_shard",
+      .type = FIELD_INT,
+      .low = 1,
+      .high = 4096,
+      .fallback = "1",
+      .since = "0.1",
+      .help = "Worker threads under `determinism: world`, instead of threads.",
+      .example = "4" },
     { .key = "log_every",
       .type = FIELD_TIME,
       .low = 0,

@@ -13,7 +13,7 @@
 extern const struct kind experiment_kind;
 
 enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_BF16 };
-enum determinism { DETERMINISM_RUN, DETERMINISM_OFF };
+enum determinism { DETERMINISM_RUN, DETERMINISM_WORLD, DETERMINISM_OFF };
 enum non_finite { NON_FINITE_STOP, NON_FINITE_SKIP };
 
 /* A metric to watch and which way is better. */
@@ -35,15 +35,18 @@ struct experiment {
 
     int64_t epochs, steps;      /* one of them is 0 */
     int64_t batch, micro_batch; /* micro_batch 0: chosen */
+    int64_t shards;             /* divides batch; micro_batch divides batch / shards */
     bool pad_last;
     struct optimizer optimizer;
     struct schedule schedule;
     enum precision precision;
+    enum determinism determinism;
     enum non_finite non_finite;
     double clip_norm, clip_value; /* 0: none */
     double ema_decay;             /* 0: none */
     uint64_t seed;
-    int threads; /* 0: all processors */
+    int threads;           /* 0: all processors, or this rank's share of them */
+    int threads_per_shard; /* instead, under determinism: world */
 
     struct span validate_every, checkpoint_every;
     struct watched best;

@@ -27,6 +27,45 @@ static int64_t int_or_zero(const struct node *node, const char *path)
     return node_has(node, path) ? node_int(node, path) : 0;
 }
 
+/* The shards of a batch, and the passes of a shard. */
+static enum code read_cuts(struct experiment *e, const struct node *train, struct err *err)
+{
+    e->shards = node_int(train, "shards");
+    if (e->batch % e->shards)
+        return refuse(node_at(train, "shards"), err,
+                      "cannot cut the batch: shards does not divide batch", NULL);
+    int64_t shard = e->batch / e->shards;
+    e->micro_batch = int_or_zero(train, "micro_batch");
+    if (e->micro_batch && shard % e->micro_batch)
+        return refuse(node_at(train, "micro_batch"), err,
+                      e->shards > 1
+                          ? "cannot cut the batch: micro_batch does not divide batch / shards"
+                          : "cannot cut the batch: micro_batch does not divide batch",
+                      NULL);
+    if (!e->micro_batch) e->micro_batch = shard;
+    return OK;
+}
+
+/* Under `world` the threads of a shard are part of the numbers, and the only ones. */
+static enum code read_determinism(struct experiment *e, const struct node *train, struct err *err)
+{
+    const char *word = node_text(train, "determinism");
+    e->determinism = strcmp(word, "world") == 0 ? DETERMINISM_WORLD
+                     : strcmp(word, "off") == 0 ? DETERMINISM_OFF
+                                                : DETERMINISM_RUN;
+    e->threads = (int)node_int(train, "threads");
+    e->threads_per_shard = (int)node_int(train, "threads_per_shard");
+    if (e->determinism != DETERMINISM_WORLD && e->threads_per_shard != 1)
+        return refuse(node_at(train, "threads_per_shard"), err,
+                      "cannot use threads_per_shard without `determinism: world`",
+                      "Give threads, or leave it out.");
+    if (e->determinism == DETERMINISM_WORLD && e->threads)
+        return refuse(node_at(train, "threads"), err,
+                      "cannot use threads under `determinism: world`",
+                      "Give threads_per_shard: it belongs to the run's numbers there.");
+    return OK;
+}
+
 static enum code read_length(struct experiment *e, const struct node *train, struct err *err)
 {
     e->epochs = int_or_zero(train, "epochs");
@@ -37,11 +76,6 @@ static enum code read_length(struct experiment *e, const struct node *train, str
     if (!e->epochs && !e->steps)
         return refuse(train, err, "cannot train without 'epochs' or 'steps' in train", NULL);
     e->batch = node_int(train, "batch");
-    e->micro_batch = int_or_zero(train, "micro_batch");
-    if (e->micro_batch && e->batch % e->micro_batch)
-        return refuse(node_at(train, "micro_batch"), err,
-                      "cannot cut the batch: micro_batch does not divide batch", NULL);
-    if (!e->micro_batch) e->micro_batch = e->batch;
     e->pad_last = strcmp(node_text(train, "last_batch"), "pad") == 0;
     return OK;
 }
@@ -114,6 +148,8 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
                               .model = node_at(root, "model") };
     if (node_has(e->model, "init")) e->init = node_path(arena, e->model, "init");
     TRY(read_length(e, train, err));
+    TRY(read_cuts(e, train, err));
+    TRY(read_determinism(e, train, err));
     optimizer_read(&e->optimizer, node_at(train, "optimizer"));
     schedule_read(&e->schedule, node_at(train, "schedule"));
     const char *precision = node_text(train, "precision");
@@ -126,7 +162,6 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
     e->clip_value = real_or_zero(train, "clip.value");
     e->ema_decay = real_or_zero(train, "ema.decay");
     e->seed = (uint64_t)node_int(train, "seed");
-    e->threads = (int)node_int(train, "threads");
     TRY(check_spans(train, err));
     TRY(check_optimizer(e, train, err));
     read_saving(e, train);

@@ -14,19 +14,23 @@ static json_t *digest_value(const struct digest *digest)
 }
 
 json_t *run_facts(const struct experiment *experiment, const struct dataset *dataset,
-                  const struct device *device, enum dtype dtype, const char *build)
+                  const struct device *device, enum dtype dtype, int ranks, const char *build)
 {
+    static const char *const words[] = {
+        [DETERMINISM_RUN] = "run", [DETERMINISM_WORLD] = "world", [DETERMINISM_OFF] = "off"
+    };
     char time[TIME_TEXT];
     struct digest binary;
     json_t *facts = json_pack(
-        "{s:s,s:s,s:o,s:o,s:o,s:{s:s,s:o},s:{s:s,s:s,s:i,s:s},s:s,s:I,s:s}", "pawl", "run/1",
-        "name", experiment->name, "config_digest", digest_value(&experiment->digest), "config",
-        document_values(experiment->document, AFFECTS_MATH), "schedule_end",
+        "{s:s,s:s,s:o,s:o,s:o,s:{s:s,s:o},s:{s:s,s:s,s:i,s:s},s:{s:i,s:I,s:s},s:s,s:I,s:s}", "pawl",
+        "run/1", "name", experiment->name, "config_digest", digest_value(&experiment->digest),
+        "config", document_values(experiment->document, AFFECTS_MATH), "schedule_end",
         document_values(experiment->document, AFFECTS_SCHEDULE_END), "data", "path",
         experiment->data, "digest", digest_value(&dataset->digest), "device", "name", device->name,
         "description", device->description, "threads", device->threads, "precision",
-        dtype_name(dtype), "build", build ? build : PAWL_VERSION, "seed",
-        (json_int_t)experiment->seed, "started", clock_utc(time));
+        dtype_name(dtype), "ranks", "world", ranks, "shards", (json_int_t)experiment->shards,
+        "determinism", words[experiment->determinism], "build", build ? build : PAWL_VERSION,
+        "seed", (json_int_t)experiment->seed, "started", clock_utc(time));
     if (!fs_digest("/proc/self/exe", &binary, NULL, NULL))
         json_object_set_new(facts, "binary", digest_value(&binary));
     return facts;
@@ -82,6 +86,17 @@ static void find_inexact(char text[INEXACT_TEXT], const struct joining *joining)
     }
 }
 
+/* The number of ranks decides the order of sums, but under `world`. */
+static void find_other_world(char text[INEXACT_TEXT], const struct joining *joining)
+{
+    const json_t *before = json_object_get(json_object_get(joining->stored, "ranks"), "world");
+    const json_t *here = json_object_get(json_object_get(joining->now, "ranks"), "world");
+    int64_t was = before ? json_integer_value(before) : 1, is = json_integer_value(here);
+    if (was == is || joining->experiment->determinism == DETERMINISM_WORLD) return;
+    snprintf(text, INEXACT_TEXT, "it was trained by %lld ranks and would be by %lld",
+             (long long)was, (long long)is);
+}
+
 static enum code check_end(const struct joining *joining, struct err *err)
 {
     const struct run_progress *progress = joining->progress;
@@ -120,7 +135,9 @@ enum code run_facts_match(char inexact[INEXACT_TEXT], const struct joining *join
     }
     TRY(check_end(joining, err));
     find_inexact(inexact, joining);
-    if (!*inexact || joining->allow_inexact) return OK;
+    if (!*inexact) find_other_world(inexact, joining);
+    bool accepted = joining->allow_inexact || joining->experiment->determinism == DETERMINISM_OFF;
+    if (!*inexact || accepted) return OK;
     err_set(err, CONFIG, "cannot resume run '%s' bit for bit: %.300s", joining->dir, inexact);
     return err_hint(err, "Say --allow-inexact to go on all the same; it is written to the log.");
 }

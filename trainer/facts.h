@@ -6,10 +6,10 @@
 #include "kernels/device.h"
 #include "trainer/train.h"
 
-/* run/1 for a start of this experiment on this dataset and device (new reference). `dtype` is the
- * compute type that was chosen. */
+/* run/1 for a start of this experiment on this dataset, device and number of ranks (new
+ * reference). `dtype` is the compute type that was chosen. */
 json_t *run_facts(const struct experiment *experiment, const struct dataset *dataset,
-                  const struct device *device, enum dtype dtype, const char *build);
+                  const struct device *device, enum dtype dtype, int ranks, const char *build);
 
 /* A start that is to join a run. */
 struct joining {
@@ -24,9 +24,9 @@ struct joining {
 enum { INEXACT_TEXT = 400 };
 
 /* Whether it may. CONFIG when the configuration or the data differ (the message names the keys),
- * when the end moved and the schedule does not permit it, or when device, threads or precision
- * differ; the last is accepted with `allow_inexact`, and `inexact` then says what differs (else
- * ""). */
+ * when the end moved and the schedule does not permit it, or when device, threads, precision or
+ * (but under `determinism: world`) the number of ranks differ; the last is accepted with
+ * `allow_inexact` or `determinism: off`, and `inexact` then says what differs (else ""). */
 enum code run_facts_match(char inexact[INEXACT_TEXT], const struct joining *joining,
                           struct err *err);
 

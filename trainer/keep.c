@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+static const double poll_s = 0.2; /* between two looks at the writer: the other ranks wait too */
+
 json_t *trainer_state(const struct trainer *t)
 {
     json_t *state = json_pack(
@@ -148,6 +150,7 @@ static void note_finished(struct trainer *t, const struct saved *saved)
 enum code trainer_settle(struct trainer *t, bool wait, struct err *err)
 {
     struct saved saved;
+    while (wait && !saver_idle(t->saver, poll_s)) TRY(ranks_beat(&t->ranks, err));
     if (!saver_poll(t->saver, &saved, wait)) return OK;
     if (!saved.code) {
         note_finished(t, &saved);

@@ -41,10 +41,11 @@ static enum code take_step(struct trainer *t, struct err *err)
 {
     struct batch batch;
     struct step_result result;
-    TRY(loader_next(t->loader, &batch, err));
     t->rate = schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, t->number,
                             t->total_steps, t->epoch_steps);
-    TRY(step_run(&t->step, &batch, t->number, t->time, t->rate, &result, err));
+    enum code code = loader_next(t->loader, &batch, err);
+    if (!code) code = step_compute(&t->step, &batch, t->number, t->time, t->rate, err);
+    TRY(step_finish(&t->step, code, &result, err));
     if (result.skipped && t->experiment->non_finite == NON_FINITE_STOP)
         return refuse_non_finite(t, &result, err);
     t->number++;
@@ -80,6 +81,7 @@ static void watch_early_stop(struct trainer *t)
 static void show_metrics(struct trainer *t)
 {
     struct str line = { 0 };
+    if (!ranks_lead(&t->ranks)) return;
     const char *name;
     json_t *value;
     json_object_foreach(t->metrics, name, value)
@@ -100,13 +102,45 @@ static void show_metrics(struct trainer *t)
     str_release(&line);
 }
 
+bool trainer_asked(void *context)
+{
+    const struct trainer *t = context;
+    double limit = t->opts->time_limit_s;
+    return signals_stop() || (limit > 0 && clock_monotonic() - t->started >= limit);
+}
+
+/* Between two tiles of validation: the other ranks hear that it goes on, and are heard. */
+static bool stop_validating(void *context)
+{
+    struct trainer *t = context;
+    struct err lost;
+    return ranks_beat(&t->ranks, &lost) || ranks_stopping(&t->ranks);
+}
+
+/* Rank 0 measures; all get the metrics. STOPPED where a stop request ended it early. */
+static enum code measure(struct trainer *t, json_t **metrics, struct err *err)
+{
+    *metrics = NULL;
+    if (ranks_lead(&t->ranks)) {
+        enum code code = validator_run(&t->validator, metrics, stop_validating, t, err);
+        uint32_t flag = code ? 0 : RANKS_DONE;
+        TRY(ranks_work_done(&t->ranks, code == STOPPED ? OK : code, flag, err));
+    } else {
+        TRY(ranks_follow(&t->ranks, err));
+    }
+    return t->ranks.heard & RANKS_DONE ? ranks_share_json(&t->ranks, metrics, err) : STOPPED;
+}
+
 /* A stop request ends it early; it is then made up for when the run goes on. */
 static enum code validate(struct trainer *t, struct err *err)
 {
     json_t *metrics;
     double begin = clock_monotonic();
-    enum code code = validator_run(&t->validator, &metrics, signals_stop, err);
-    if (code) return code == STOPPED ? OK : code;
+    enum code code = measure(t, &metrics, err);
+    if (code) {
+        json_decref(metrics);
+        return code == STOPPED ? OK : code;
+    }
     json_decref(t->metrics);
     t->metrics = metrics;
     t->last_validation = t->number;
@@ -118,25 +152,45 @@ static enum code validate(struct trainer *t, struct err *err)
     return OK;
 }
 
-static bool asked_to_stop(const struct trainer *t)
+static bool asked_to_stop(struct trainer *t)
 {
     const struct train_opts *o = t->opts;
-    return signals_stop() || (o->stop_after && t->number - t->began_at >= o->stop_after) ||
-           (o->time_limit_s > 0 && clock_monotonic() - t->started >= o->time_limit_s);
+    return ranks_stopping(&t->ranks) || (o->stop_after && t->number - t->began_at >= o->stop_after);
+}
+
+/* Rank 0's work on files while the others follow. */
+static enum code on_rank_0(struct trainer *t, enum code (*work)(struct trainer *t, struct err *err),
+                           struct err *err)
+{
+    if (!ranks_lead(&t->ranks)) return ranks_follow(&t->ranks, err);
+    return ranks_work_done(&t->ranks, work(t, err), 0, err);
+}
+
+static enum code begin_checkpoint(struct trainer *t, struct err *err)
+{
+    if (t->last_checkpoint != t->number) return trainer_checkpoint(t, err);
+    return trainer_settle(t, false, err);
 }
 
 /* A complete checkpoint of where the run stands, waited for. */
 static enum code save_now(struct trainer *t, struct err *err)
 {
     TRY(trainer_settle(t, true, err));
-    if (t->last_checkpoint != t->number) TRY(trainer_checkpoint(t, err));
+    TRY(begin_checkpoint(t, err));
     return trainer_settle(t, true, err);
+}
+
+static const char *stop_reason(struct trainer *t)
+{
+    if (signals_stop()) return signals_name();
+    if (t->ranks.heard & RANKS_STOP && !trainer_asked(t)) return "a signal to another rank";
+    return "time limit";
 }
 
 static enum code stop(struct trainer *t, struct err *err)
 {
-    TRY(save_now(t, err));
-    const char *why = signals_stop() ? signals_name() : "time limit";
+    TRY(on_rank_0(t, save_now, err));
+    const char *why = stop_reason(t);
     trainer_note(t, json_pack("{s:s,s:I,s:s}", "kind", "stop", "step", (json_int_t)t->number,
                               "reason", why));
     trainer_status(t, "stopped");
@@ -160,8 +214,8 @@ static enum code at_boundary(struct trainer *t, struct err *err)
         if (t->last_validation != t->number) return OK; /* stopped */
         if (look) watch_early_stop(t);
     }
-    if (save && t->last_checkpoint != t->number) return trainer_checkpoint(t, err);
-    return trainer_settle(t, false, err);
+    if (save) return on_rank_0(t, begin_checkpoint, err);
+    return ranks_lead(&t->ranks) ? trainer_settle(t, false, err) : OK;
 }
 
 static enum code run_steps(struct trainer *t, struct err *err)
@@ -174,8 +228,9 @@ static enum code run_steps(struct trainer *t, struct err *err)
         trainer_progress(t, t->number == t->total_steps);
         TRY(at_boundary(t, err));
     }
-    if (t->validates && t->last_validation != t->number && signals_stop()) return stop(t, err);
-    TRY(save_now(t, err));
+    if (t->validates && t->last_validation != t->number && ranks_stopping(&t->ranks))
+        return stop(t, err);
+    TRY(on_rank_0(t, save_now, err));
     trainer_note(t, json_pack("{s:s,s:I,s:s}", "kind", "end", "step", (json_int_t)t->number,
                               "reason", t->stopping_early ? "early stop" : "complete"));
     trainer_status(t, "done");
@@ -238,41 +293,61 @@ static enum code fill_result(struct train_result *result, const char *dir, struc
     return code;
 }
 
+/* Rank 0 looks whether there is anything to do. */
+static enum code look_if_finished(struct trainer *t, struct train_result *result, struct err *err)
+{
+    enum code code = OK;
+    if (ranks_lead(&t->ranks))
+        code = finished_before(&result->already_done, t->experiment, result->run, err);
+    TRY(ranks_join(&t->ranks, code, result->already_done ? RANKS_DONE : 0, err));
+    result->already_done = t->ranks.heard & RANKS_DONE;
+    return OK;
+}
+
+static void tell_result(const struct trainer *t, struct train_result *result)
+{
+    double seconds = clock_monotonic() - t->began;
+    double rows = (double)((t->number - t->began_at) * t->experiment->batch);
+    result->step = t->number;
+    result->loss = t->loss;
+    result->seconds = seconds;
+    result->rows_per_s = seconds > 0 ? rows / seconds : 0;
+}
+
+static enum code run_all(struct trainer *t, struct train_result *result, struct err *err)
+{
+    enum code code = trainer_start(t, err);
+    bool started = code == OK;
+    result->resumed = started && t->number > 0;
+    if (started) code = run_steps(t, err);
+    /* what only this rank knows of yet goes to the others, who may be in the middle of a step */
+    if (code && !t->ranks.failed) code = ranks_join(&t->ranks, code, 0, err);
+    struct err unused; /* what was being written when it failed counts too */
+    if (code && t->saver) trainer_settle(t, true, &unused);
+    if (started) tell_result(t, result);
+    return code;
+}
+
 enum code train(struct train_result *result, const struct experiment *experiment,
                 const struct train_opts *opts, struct err *err)
 {
     memset(result, 0, sizeof *result);
-    double started = clock_monotonic();
+    struct trainer trainer = { .experiment = experiment,
+                               .opts = opts,
+                               .started = clock_monotonic(),
+                               .last_checkpoint = -1,
+                               .last_validation = -1 };
     if (opts->install_signals) signals_install();
     if (opts->run)
         snprintf(result->run, sizeof result->run, "%s", opts->run);
     else
         snprintf(result->run, sizeof result->run, "runs/%s", experiment->name);
-    TRY(finished_before(&result->already_done, experiment, result->run, err));
-    if (result->already_done) return fill_result(result, result->run, err);
-
-    struct trainer trainer = { .experiment = experiment,
-                               .opts = opts,
-                               .saves = json_array(),
-                               .started = started,
-                               .last_checkpoint = -1,
-                               .last_validation = -1 };
-    enum code code = trainer_start(&trainer, err);
-    if (!code) {
-        result->resumed = trainer.number > 0;
-        code = run_steps(&trainer, err);
-        struct err unused; /* what was being written when it failed counts too */
-        if (code) trainer_settle(&trainer, true, &unused);
-        double seconds = clock_monotonic() - trainer.began;
-        result->step = trainer.number;
-        result->loss = trainer.loss;
-        result->seconds = seconds;
-        result->rows_per_s = seconds > 0 ? (double)((trainer.number - trainer.began_at) *
-                                                    experiment->batch) /
-                                               seconds
-                                         : 0;
-    }
+    TRY(trainer_open_ranks(&trainer, err));
+    bool lead = ranks_lead(&trainer.ranks);
+    trainer.saves = json_array();
+    enum code code = look_if_finished(&trainer, result, err);
+    if (!code && !result->already_done) code = run_all(&trainer, result, err);
     log_live_end();
     trainer_release(&trainer);
-    return code ? code : fill_result(result, result->run, err);
+    return code || !lead ? code : fill_result(result, result->run, err);
 }

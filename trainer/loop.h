@@ -2,6 +2,7 @@
 #ifndef PAWL_TRAINER_LOOP_H
 #define PAWL_TRAINER_LOOP_H
 
+#include "trainer/ranks.h"
 #include "trainer/save.h"
 #include "trainer/step.h"
 #include "trainer/train.h"
@@ -17,6 +18,9 @@ struct trainer {
     enum dtype dtype;
     json_t *model, *profile;
     float *class_weights;
+    struct comm alone; /* where opts name no comm */
+    struct ranks ranks;
+    struct share share; /* of each batch, this rank's */
     struct params params;
     struct step step;
     struct loader *loader;
@@ -44,13 +48,18 @@ struct trainer {
     int64_t loss_count, skipped;
 };
 
-/* start.c: device, data and programs; then everything up to the first step, and resuming. */
+/* Whether this rank was asked to stop: a signal, the time limit. `context` is the trainer. */
+bool trainer_asked(void *context);
+
+/* start.c: what ranks say to each other; device, data and programs; then everything up to the
+ * first step, and resuming. */
+enum code trainer_open_ranks(struct trainer *trainer, struct err *err);
 enum code trainer_compile(struct trainer *trainer, struct err *err);
 enum code trainer_start(struct trainer *trainer, struct err *err);
 void trainer_release(struct trainer *trainer);
 
-/* keep.c: checkpoints: begin one, note a finished one, remove what no longer counts; name the best
- * of those kept in the log. */
+/* keep.c, for rank 0: checkpoints: begin one, note a finished one, remove what no longer counts;
+ * name the best of those kept in the log. */
 enum code trainer_checkpoint(struct trainer *trainer, struct err *err);
 enum code trainer_settle(struct trainer *trainer, bool wait, struct err *err);
 void trainer_note_best(struct trainer *trainer);
@@ -58,7 +67,8 @@ void trainer_note_best(struct trainer *trainer);
 json_t *trainer_state(const struct trainer *trainer);
 enum code trainer_restore(struct trainer *trainer, const json_t *state, struct err *err);
 
-/* progress.c: log, TensorBoard, status, live line. `force` ignores the interval. */
+/* progress.c: log, TensorBoard, status, live line; nothing on other ranks than the first.
+ * `force` ignores the interval. */
 void trainer_progress(struct trainer *trainer, bool force);
 void trainer_note(struct trainer *trainer, json_t *record);
 void trainer_status(struct trainer *trainer, const char *state);

@@ -94,8 +94,7 @@ static json_t *memory_json(const struct trainer *t, uint64_t *checkpoint)
 static json_t *describe(const struct trainer *t)
 {
     const struct experiment *e = t->experiment;
-    const struct program *program = t->step.passes == 1 ? &t->step.whole_program
-                                                        : &t->step.first_program;
+    const struct program *program = step_program(&t->step);
     double flops = 0;
     uint64_t checkpoint;
     json_t *nodes = nodes_json(program, &flops);

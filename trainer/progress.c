@@ -12,6 +12,10 @@ static const double live_interval_s = 0.2;
 void trainer_note(struct trainer *t, json_t *record)
 {
     struct err err;
+    if (!ranks_lead(&t->ranks)) {
+        json_decref(record);
+        return;
+    }
     if (run_log_add(&t->run.log, record, &err)) log_warn("%s", err.message);
 }
 
@@ -35,6 +39,7 @@ void trainer_status(struct trainer *t, const char *state)
 {
     struct arena arena = { 0 };
     struct err err; /* views may fail */
+    if (!ranks_lead(&t->ranks)) return;
     char time[TIME_TEXT];
     double rate = speed(t, clock_monotonic());
     json_t *status = json_pack(
@@ -81,6 +86,7 @@ static void record_step(struct trainer *t, double now)
 void trainer_progress(struct trainer *t, bool force)
 {
     double now = clock_monotonic();
+    if (!ranks_lead(&t->ranks)) return;
     if (now - t->last_log >= t->experiment->log_every_s || (force && t->number > t->logged_at))
         record_step(t, now);
     if (now - t->last_status >= live_interval_s || force) {

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum { GROUPS = 6 };
 
@@ -179,6 +180,22 @@ enum code saver_begin(struct saver *saver, const char *path, int64_t step, json_
     pthread_cond_broadcast(&saver->changed);
     pthread_mutex_unlock(&saver->mutex);
     return OK;
+}
+
+bool saver_idle(struct saver *saver, double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)(seconds * 1e9);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&saver->mutex);
+    int late = 0;
+    while (saver->phase == WRITING && !late)
+        late = pthread_cond_timedwait(&saver->changed, &saver->mutex, &until);
+    bool idle = saver->phase != WRITING;
+    pthread_mutex_unlock(&saver->mutex);
+    return idle;
 }
 
 bool saver_poll(struct saver *saver, struct saved *saved, bool wait)

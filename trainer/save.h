@@ -39,6 +39,9 @@ struct saved {
     struct err err;
 };
 
+/* Waits until nothing is being written, at most `seconds`; whether that came. */
+bool saver_idle(struct saver *saver, double seconds);
+
 /* Whether a checkpoint was finished since the last call; with `wait`, waits for it. */
 bool saver_poll(struct saver *saver, struct saved *saved, bool wait);
 

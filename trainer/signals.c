@@ -5,11 +5,12 @@
 #include <stddef.h>
 #include <string.h>
 
-static volatile sig_atomic_t stop_signal;
+static volatile sig_atomic_t stop_signal, end_signal;
 
 static void on_signal(int number)
 {
     stop_signal = number;
+    if (number == SIGTERM) end_signal = 1;
 }
 
 void signals_install(void)
@@ -28,6 +29,11 @@ void signals_install(void)
 bool signals_stop(void)
 {
     return stop_signal != 0;
+}
+
+bool signals_ending(void)
+{
+    return end_signal != 0;
 }
 
 const char *signals_name(void)

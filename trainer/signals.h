@@ -11,4 +11,7 @@ void signals_install(void);
 bool signals_stop(void);
 const char *signals_name(void);
 
+/* Whether SIGTERM was among them: who sent it to a rank may have lost another one. */
+bool signals_ending(void);
+
 #endif

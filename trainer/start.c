@@ -66,11 +66,33 @@ static enum code balance_classes(struct trainer *t, struct err *err)
     return OK;
 }
 
-static bool couples_rows(const struct graph *graph)
+/* Whether an op of the model takes statistics over rows. */
+static enum code find_coupling(const struct trainer *t, bool *couples, struct err *err)
 {
-    for (int n = 0; n < graph->node_count; n++)
-        if (ops[graph->nodes[n].op].couples_rows) return true;
-    return false;
+    struct arena arena = { 0 };
+    struct graph graph;
+    graph_init(&graph, &arena);
+    struct build_opts build = { .batch = t->experiment->micro_batch,
+                                .training = true,
+                                .layers = node_at(t->experiment->model, "layers") };
+    enum code code = model_build(&graph, t->model, &build, err);
+    *couples = false;
+    for (int n = 0; !code && n < graph.node_count; n++)
+        *couples |= ops[graph.nodes[n].op].couples_rows;
+    arena_release(&arena);
+    return code;
+}
+
+/* This rank's part of each batch. */
+static enum code cut_batch(struct trainer *t, struct err *err)
+{
+    const struct experiment *e = t->experiment;
+    bool couples;
+    TRY(find_coupling(t, &couples, err));
+    TRY(share_of(&t->share, e, t->ranks.comm->rank, t->ranks.comm->size, couples, err));
+    if (!e->pad_last || !couples) return OK;
+    err_set(err, CONFIG, "cannot pad the last batch: batch_norm would count the padding");
+    return err_hint(err, "Use `last_batch: drop`.");
 }
 
 static enum code open_data(struct trainer *t, struct err *err)
@@ -80,8 +102,11 @@ static enum code open_data(struct trainer *t, struct err *err)
     TRY(train_model(&t->model, e, &t->dataset, err));
     t->profile = json_incref((json_t *)(uintptr_t)dataset_profile(&t->dataset, e->train_split));
     TRY(balance_classes(t, err));
+    TRY(cut_batch(t, err));
     struct loader_opts how = { .split = e->train_split,
                                .batch = e->batch,
+                               .first = t->share.first,
+                               .rows = t->share.rows,
                                .seed = e->seed,
                                .shuffle = true,
                                .pad_last = e->pad_last };
@@ -132,7 +157,9 @@ static enum code open_programs(struct trainer *t, struct err *err)
 {
     const struct experiment *e = t->experiment;
     json_t *augment = e->augment ? node_json(e->augment) : NULL;
-    struct step_opts how = { .model = t->model,
+    struct step_opts how = { .ranks = &t->ranks,
+                             .share = &t->share,
+                             .model = t->model,
                              .augment = augment,
                              .dtype = t->dtype,
                              .class_weights = t->class_weights,
@@ -142,16 +169,10 @@ static enum code open_programs(struct trainer *t, struct err *err)
     if (!code) code = step_open(&t->step, &t->params, &how, err);
     json_decref(augment);
     if (code) return code;
-    const struct graph *graph = t->step.passes == 1 ? &t->step.whole : &t->step.first;
-    if (e->pad_last && couples_rows(graph)) {
-        err_set(err, CONFIG, "cannot pad the last batch: batch_norm would count the padding");
-        err_hint(err, "Use `last_batch: drop`.");
-        return CONFIG;
-    }
     TRY(find_validation(t, err));
     TRY(check_watched(t, &e->best, "train.checkpoint.by.metric", err));
     TRY(check_watched(t, &e->stop_by, "train.early_stop.metric", err));
-    if (!t->validates) return OK;
+    if (!t->validates || !ranks_lead(&t->ranks)) return OK;
     struct validator_opts validator = { .model = t->model,
                                         .split = e->validate_split,
                                         .average = e->ema_decay > 0,
@@ -234,11 +255,16 @@ static enum code check_joining(struct trainer *t, const char *dir, const json_t 
     return code;
 }
 
+static const char *run_dir(struct trainer *t)
+{
+    return t->opts->run ? t->opts->run : arena_format(&t->arena, "runs/%s", t->experiment->name);
+}
+
 static enum code take_run(struct trainer *t, const json_t *facts, char inexact[INEXACT_TEXT],
                           struct err *err)
 {
     const struct experiment *e = t->experiment;
-    const char *dir = t->opts->run ? t->opts->run : arena_format(&t->arena, "runs/%s", e->name);
+    const char *dir = run_dir(t);
     struct str config = { 0 };
     document_render(e->document, dir, &config);
     enum code code = check_joining(t, dir, facts, inexact, err);
@@ -270,7 +296,8 @@ static enum code join(struct trainer *t, struct err *err)
 {
     char inexact[INEXACT_TEXT];
     const char *from = NULL;
-    json_t *facts = run_facts(t->experiment, &t->dataset, &t->device, t->dtype, t->opts->build);
+    json_t *facts = run_facts(t->experiment, &t->dataset, &t->device, t->dtype, t->ranks.comm->size,
+                              t->opts->build);
     enum code code = take_run(t, facts, inexact, err);
     if (!code) code = first_values(t, err);
     if (!code && t->run.resuming) code = resume(t, &from, err);
@@ -279,12 +306,92 @@ static enum code join(struct trainer *t, struct err *err)
     return code;
 }
 
+/* What every rank must have alike: they compute parts of the same sums. */
+static enum code compare_ranks(struct trainer *t, struct err *err)
+{
+    enum { THINGS = RANKS_LEAST };
+    if (!ranks_several(&t->ranks)) return OK;
+    static const char *const names[THINGS] = { "configuration", "dataset", "device", "program" };
+    struct arena arena = { 0 };
+    struct digest digest[THINGS] = { t->experiment->digest, t->dataset.digest };
+    const char *device = arena_format(&arena, "%s, %d threads, %s", t->device.description,
+                                      t->device.threads, dtype_name(t->dtype));
+    digest[2] = digest_of(device, strlen(device));
+    enum code code = fs_digest("/proc/self/exe", &digest[3], NULL, err);
+    double mine[THINGS], *all = ARENA_ARRAY(&arena, THINGS * t->ranks.comm->size, double);
+    for (int i = 0; i < THINGS; i++) {
+        uint32_t head;
+        memcpy(&head, &digest[i], sizeof head);
+        mine[i] = (double)head;
+    }
+    code = ranks_join_numbers(&t->ranks, code, mine, THINGS, all, err);
+    for (int r = 1; !code && r < t->ranks.comm->size; r++)
+        for (int i = 0; i < THINGS && !code; i++) {
+            if (all[r * THINGS + i] == all[i]) continue;
+            code = err_set(err, CONFIG, "cannot train together: rank %d has another %s than rank 0",
+                           r, names[i]);
+            err_hint(err, "Start all ranks with the same program, files and number of threads.");
+        }
+    arena_release(&arena);
+    return code;
+}
+
+/* Rank 0's numbers become everybody's, so that nobody else has to find the checkpoint. */
+static enum code share_arenas(struct trainer *t, struct err *err)
+{
+    enum code code = OK;
+    for (int a = 0; a < ARENA_COUNT && !code; a++) {
+        float *own = t->params.memory[a];
+        size_t bytes = (size_t)params_size(&t->params, (enum params_arena)a) * sizeof(float);
+        void *host = NULL;
+        if (!own || !bytes || a == ARENA_GRADIENT) continue;
+        if ((code = block_alloc(&host, bytes, "what ranks share", err))) break;
+        code = t->device.copy_out(&t->device, host, own, bytes, err);
+        if (!code) code = comm_broadcast(t->ranks.comm, host, bytes, 0, err);
+        if (!code) code = t->device.copy_in(&t->device, own, host, bytes, err);
+        block_free(host);
+    }
+    return code;
+}
+
+static enum code share_state(struct trainer *t, struct err *err)
+{
+    if (!ranks_several(&t->ranks)) return OK;
+    TRY(share_arenas(t, err));
+    json_t *state = ranks_lead(&t->ranks) && t->number ? trainer_state(t) : NULL;
+    enum code code = ranks_share_json(&t->ranks, &state, err);
+    if (!code && state && !ranks_lead(&t->ranks)) code = trainer_restore(t, state, err);
+    json_decref(state);
+    return code;
+}
+
+enum code trainer_open_ranks(struct trainer *t, struct err *err)
+{
+    const struct experiment *e = t->experiment;
+    if (t->ranks.comm) return OK;
+    comm_alone(&t->alone);
+    struct comm *comm = t->opts->comm ? t->opts->comm : &t->alone;
+    struct share most = { .groups = (int)e->shards, .apart = e->determinism == DETERMINISM_WORLD };
+    TRY(ranks_open(&t->ranks, comm, step_numbers(&most), err));
+    t->ranks.asked = trainer_asked;
+    t->ranks.context = t;
+    return OK;
+}
+
+/* Threads of this rank; 0: all processors. */
+static int threads_of(const struct trainer *t)
+{
+    const struct experiment *e = t->experiment;
+    if (e->determinism == DETERMINISM_WORLD) return e->threads_per_shard;
+    return e->threads || !ranks_several(&t->ranks) ? e->threads : t->ranks.comm->processors;
+}
+
 /* `auto` takes the card where it opens, and says why it did not; a named device is never
  * replaced. */
 static enum code choose_device(struct trainer *t, struct err *err)
 {
     const char *name = t->opts->device;
-    int threads = t->experiment->threads;
+    int threads = threads_of(t);
     struct err why;
     if (t->opts->opened) {
         t->device = *t->opts->opened;
@@ -303,20 +410,38 @@ static enum code choose_device(struct trainer *t, struct err *err)
 
 enum code trainer_compile(struct trainer *t, struct err *err)
 {
+    TRY(trainer_open_ranks(t, err));
     TRY(choose_device(t, err));
     TRY(choose_precision(t, err));
     TRY(open_data(t, err));
     return open_programs(t, err);
 }
 
-enum code trainer_start(struct trainer *t, struct err *err)
+/* Rank 0 joins the run, which may take as long as reading a checkpoint does; the others wait. */
+static enum code join_together(struct trainer *t, struct err *err)
 {
-    TRY(trainer_compile(t, err));
-    TRY(join(t, err));
+    enum { READING_S = 3600 };
     struct saver_opts how = { .model = t->model,
                               .profile = t->profile,
                               .experiment = t->experiment };
-    TRY(saver_open(&t->saver, &t->params, &how, err));
+    enum code code = OK;
+    if (ranks_lead(&t->ranks))
+        code = join(t, err);
+    else
+        t->run.dir = run_dir(t);
+    if (!code && ranks_lead(&t->ranks)) code = saver_open(&t->saver, &t->params, &how, err);
+    t->ranks.comm->patience_s = READING_S;
+    code = ranks_join(&t->ranks, code, 0, err);
+    t->ranks.comm->patience_s = 0;
+    return code ? code : share_state(t, err);
+}
+
+enum code trainer_start(struct trainer *t, struct err *err)
+{
+    enum code code = trainer_compile(t, err);
+    TRY(ranks_join(&t->ranks, code, 0, err));
+    TRY(compare_ranks(t, err));
+    TRY(join_together(t, err));
     loader_seek(t->loader, (uint64_t)(t->number / t->epoch_steps),
                 (uint64_t)(t->number % t->epoch_steps));
     t->began = t->last_log = clock_monotonic();
@@ -329,6 +454,7 @@ void trainer_release(struct trainer *t)
     saver_close(t->saver);
     validator_close(&t->validator);
     step_close(&t->step);
+    ranks_close(&t->ranks);
     if (t->params.device) params_close(&t->params);
     loader_close(t->loader);
     dataset_close(&t->dataset);

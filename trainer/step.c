@@ -1,4 +1,7 @@
-/* Building and running the programs of a step. */
+/* Building and running the programs of a step.
+ *
+ * What shards and ranks exchange lies in host memory; where the device's memory is the host's, its
+ * gradient arena is summed in place. */
 #include "trainer/step.h"
 
 #include <math.h>
@@ -72,38 +75,88 @@ static enum code compile(struct step *step, struct program *program, struct grap
 
 static enum code open_programs(struct step *step, const struct step_opts *opts, struct err *err)
 {
-    if (step->passes == 1) {
+    if (step->whole_step) {
         TRY(build(step, &step->whole, false, opts, err));
         TRY(append_update(step, &step->whole, opts, err));
         return compile(step, &step->whole_program, &step->whole, opts, err);
     }
+    bool adds = step->passes > 1 || (step->share.groups > 1 && !step->share.apart);
     TRY(build(step, &step->first, false, opts, err));
-    TRY(build(step, &step->more, true, opts, err));
+    TRY(compile(step, &step->first_program, &step->first, opts, err));
+    if (adds) {
+        TRY(build(step, &step->more, true, opts, err));
+        TRY(compile(step, &step->more_program, &step->more, opts, err));
+    }
     graph_init(&step->update, &step->arena);
     TRY(append_update(step, &step->update, opts, err));
-    TRY(compile(step, &step->first_program, &step->first, opts, err));
-    TRY(compile(step, &step->more_program, &step->more, opts, err));
     struct step_opts wide = *opts; /* the update is f32 whatever the compute type */
     wide.dtype = DTYPE_F32;
     return compile(step, &step->update_program, &step->update, &wide, err);
+}
+
+int step_numbers(const struct share *share)
+{
+    return 1 + 2 * (share->apart ? share->groups : 1);
+}
+
+/* `count` arrays of `size` numbers each. */
+static enum code take_arrays(struct step *step, float ***arrays, float **memory, int count,
+                             int64_t size, struct err *err)
+{
+    void *block;
+    TRY(block_alloc(&block, (size_t)count * (size_t)size * sizeof(float), "the shards' sums", err));
+    *memory = block;
+    *arrays = ARENA_ARRAY(&step->arena, count, float *);
+    for (int i = 0; i < count; i++) (*arrays)[i] = *memory + i * size;
+    return OK;
+}
+
+/* Room for what is kept apart: gradients of each shard, or on a device of its own this rank's sum;
+ * running statistics of each shard. */
+static enum code take_leaves(struct step *step, struct err *err)
+{
+    const struct share *share = &step->share;
+    int64_t size = params_size(step->params, ARENA_GRADIENT);
+    int64_t states = params_size(step->params, ARENA_STATE);
+    int ranks = step->ranks ? step->ranks->comm->size : 1;
+    bool exchanged = ranks > 1 && !step->device->host_memory;
+    step->leaves = share->apart ? share->groups : 1;
+    step->sums = ARENA_ARRAY(&step->arena, step_numbers(share), double);
+    step->all_sums = ARENA_ARRAY(&step->arena, step_numbers(share) * ranks, double);
+    if (share->apart || exchanged)
+        TRY(take_arrays(step, &step->leaf, &step->gradient, step->leaves, size, err));
+    if (share->shards == 1 || !states) return OK;
+    return take_arrays(step, &step->state, &step->state_before, share->groups + 1, states, err);
+}
+
+static void set_share(struct step *step, const struct step_opts *opts)
+{
+    const struct experiment *e = opts->experiment;
+    step->batch = e->batch;
+    step->share = (struct share){
+        .rows = e->batch, .shards = 1, .groups = 1, .group_rows = e->batch, .micro = e->micro_batch
+    };
+    if (opts->share) step->share = *opts->share;
+    step->ranks = opts->ranks;
+    step->micro = step->share.micro;
+    step->passes = step->share.group_rows / step->micro;
+    step->whole_step = step->share.shards == 1 && step->passes == 1;
 }
 
 enum code step_open(struct step *step, struct params *params, const struct step_opts *opts,
                     struct err *err)
 {
     memset(step, 0, sizeof *step);
-    const struct experiment *e = opts->experiment;
     step->params = params;
     step->device = params->device;
-    step->batch = e->batch;
-    step->micro = e->micro_batch;
-    step->passes = e->batch / e->micro_batch;
-    step->block = (struct step_block){ .seed = e->seed, .loss_scale = 1 };
+    set_share(step, opts);
+    step->block = (struct step_block){ .seed = opts->experiment->seed, .loss_scale = 1 };
     struct model_io io;
     enum code code;
     if ((code = model_io_read(&io, opts->model, err))) goto out;
     if ((code = shape_bytes(&step->row_bytes, &io.input, io.input_dtype, err))) goto out;
     step->target_bytes = io.classification ? sizeof(int32_t) : (size_t)io.outputs * sizeof(float);
+    if (!opts->plan_only && (code = take_leaves(step, err))) goto out;
     code = open_programs(step, opts, err);
 out:
     if (code) step_close(step);
@@ -116,6 +169,8 @@ void step_close(struct step *step)
                                    &step->update_program };
     for (size_t p = 0; p < sizeof programs / sizeof *programs; p++)
         if (programs[p]->device) program_close(programs[p]);
+    block_free(step->gradient);
+    block_free(step->state_before);
     arena_release(&step->arena);
     memset(step, 0, sizeof *step);
 }
@@ -145,36 +200,149 @@ static int64_t valid_rows(const struct batch *batch, int64_t row, int64_t micro)
     return left < 0 ? 0 : left < micro ? left : micro;
 }
 
-static enum code run_passes(struct step *step, const struct batch *batch, struct err *err)
+/* The passes of one shard; `adds`: to the gradients of those before. */
+static enum code run_passes(struct step *step, const struct batch *batch, int group, bool adds,
+                            struct err *err)
 {
     for (int64_t pass = 0; pass < step->passes; pass++) {
-        bool first = pass == 0, whole = step->passes == 1;
-        struct program *program = whole   ? &step->whole_program
-                                  : first ? &step->first_program
-                                          : &step->more_program;
-        int64_t row = pass * step->micro;
-        step->block.micro_step = pass;
+        bool first = pass == 0 && !adds;
+        struct program *program = step->whole_step ? &step->whole_program
+                                  : first          ? &step->first_program
+                                                   : &step->more_program;
+        int64_t row = group * step->share.group_rows + pass * step->micro;
+        step->block.micro_step = first ? 0 : group * step->passes + pass;
         step->block.valid_rows = valid_rows(batch, row, step->micro);
         point_at(program, program->graph, step, batch, row);
         TRY(run(step, program, err));
     }
-    return step->passes == 1 ? OK : run(step, &step->update_program, err);
+    return OK;
 }
 
-enum code step_run(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                   double rate, struct step_result *result, struct err *err)
+/* Copies an arena to host memory, or back. */
+static enum code copy_arena(struct step *step, enum params_arena arena, float *host, bool back,
+                            struct err *err)
+{
+    struct device *device = step->device;
+    size_t bytes = (size_t)params_size(step->params, arena) * sizeof(float);
+    float *own = step->params->memory[arena];
+    return back ? device->copy_in(device, own, host, bytes, err)
+                : device->copy_out(device, host, own, bytes, err);
+}
+
+static enum code run_group(struct step *step, const struct batch *batch, int group, struct err *err)
+{
+    bool apart = step->share.apart, adds = !apart && group > 0;
+    if (step->state && group) TRY(copy_arena(step, ARENA_STATE, step->state_before, true, err));
+    TRY(run_passes(step, batch, group, adds, err));
+    if (step->state) TRY(copy_arena(step, ARENA_STATE, step->state[group + 1], false, err));
+    int leaf = apart ? group : 0;
+    step->sums[1 + 2 * leaf] = step->block.loss_sum;
+    step->sums[2 + 2 * leaf] = step->block.weight_sum;
+    return apart ? copy_arena(step, ARENA_GRADIENT, step->leaf[leaf], false, err) : OK;
+}
+
+enum code step_compute(struct step *step, const struct batch *batch, int64_t number, int64_t time,
+                       double rate, struct err *err)
 {
     step->block.step = number;
     step->block.optimizer_time = time;
     step->block.rate = (float)rate;
     step->block.skip = 0;
-    TRY(run_passes(step, batch, err));
+    if (step->state) TRY(copy_arena(step, ARENA_STATE, step->state_before, false, err));
+    for (int group = 0; group < step->share.groups; group++)
+        TRY(run_group(step, batch, group, err));
+    return OK;
+}
+
+/* Joins the ranks. The norm of the step before must be equal on all of them: it is computed from
+ * the same sums, and where it is not, weights have drifted apart. */
+static enum code join(struct step *step, enum code mine, struct err *err)
+{
+    int count = step_numbers(&step->share);
+    if (!step->ranks) {
+        memcpy(step->all_sums, step->sums, (size_t)count * sizeof *step->sums);
+        return mine;
+    }
+    step->sums[0] = step->norm;
+    TRY(ranks_join_numbers(step->ranks, mine, step->sums, count, step->all_sums, err));
+    for (int r = 1; r < step->ranks->comm->size; r++)
+        if (memcmp(&step->all_sums[r * count], step->all_sums, sizeof *step->all_sums) != 0)
+            return err_set(err, HOPELESS,
+                           "ranks no longer hold the same weights: the gradient norm before step "
+                           "%lld is %.17g on rank 0 and %.17g on rank %d",
+                           (long long)step->block.step + 1, step->all_sums[0],
+                           step->all_sums[r * count], r);
+    return OK;
+}
+
+/* Loss and weight of the whole batch: over all leaves in their order, in f64. */
+static void add_losses(struct step *step)
+{
+    int count = step_numbers(&step->share), ranks = step->ranks ? step->ranks->comm->size : 1;
+    step->block.loss_sum = step->block.weight_sum = 0;
+    for (int r = 0; r < ranks; r++)
+        for (int leaf = 0; leaf < step->leaves; leaf++) {
+            step->block.loss_sum += step->all_sums[r * count + 1 + 2 * leaf];
+            step->block.weight_sum += step->all_sums[r * count + 2 + 2 * leaf];
+        }
+}
+
+static enum code sum_gradients(struct step *step, struct comm *comm, struct err *err)
+{
+    float *own = step->params->memory[ARENA_GRADIENT];
+    bool host = step->device->host_memory;
+    int64_t size = params_size(step->params, ARENA_GRADIENT);
+    if (!step->leaf) return comm_sum_leaves(comm, own, &own, 1, size, err);
+    if (!step->share.apart) TRY(copy_arena(step, ARENA_GRADIENT, step->leaf[0], false, err));
+    float *out = host ? own : step->leaf[0];
+    TRY(comm_sum_leaves(comm, out, step->leaf, step->leaves, size, err));
+    return host ? OK : copy_arena(step, ARENA_GRADIENT, out, true, err);
+}
+
+/* Running statistics: the mean over all shards. */
+static enum code mean_states(struct step *step, struct comm *comm, struct err *err)
+{
+    if (!step->state) return OK;
+    int64_t size = params_size(step->params, ARENA_STATE);
+    float *out = step->state[1], share = 1.0f / (float)step->share.shards;
+    TRY(comm_sum_leaves(comm, out, step->state + 1, step->share.groups, size, err));
+    for (int64_t i = 0; i < size; i++) out[i] *= share;
+    return copy_arena(step, ARENA_STATE, out, true, err);
+}
+
+static enum code update(struct step *step, struct err *err)
+{
+    struct comm alone = { .size = 1 }, *comm = step->ranks ? step->ranks->comm : &alone;
+    add_losses(step);
+    TRY(sum_gradients(step, comm, err));
+    TRY(mean_states(step, comm, err));
+    return run(step, &step->update_program, err);
+}
+
+enum code step_finish(struct step *step, enum code mine, struct step_result *result,
+                      struct err *err)
+{
+    TRY(join(step, mine, err));
+    if (!step->whole_step) TRY(update(step, err));
     double weight = step->block.weight_sum;
     *result = (struct step_result){ .loss = weight > 0 ? step->block.loss_sum / weight : 0,
                                     .gradient_norm = step->block.gradient_norm,
                                     .skipped = step->block.skip != 0 };
     if (!isfinite(result->loss)) result->skipped = true;
+    step->norm = result->gradient_norm;
     return OK;
+}
+
+enum code step_run(struct step *step, const struct batch *batch, int64_t number, int64_t time,
+                   double rate, struct step_result *result, struct err *err)
+{
+    enum code code = step_compute(step, batch, number, time, rate, err);
+    return step_finish(step, code, result, err);
+}
+
+const struct program *step_program(const struct step *step)
+{
+    return step->whole_step ? &step->whole_program : &step->first_program;
 }
 
 struct step_memory step_memory(const struct step *step)
@@ -186,5 +354,11 @@ struct step_memory step_memory(const struct step *step)
         sum.activations += programs[p]->plan.bytes;
         sum.workspace += programs[p]->plan.workspace;
     }
+    int64_t kept = step->share.apart ? step->share.groups : 0;
+    if (step->share.shards > 1)
+        sum.workspace += (uint64_t)(params_size(step->params, ARENA_STATE) *
+                                    (step->share.groups + 1)) *
+                         sizeof(float);
+    sum.workspace += (uint64_t)(params_size(step->params, ARENA_GRADIENT) * kept) * sizeof(float);
     return sum;
 }

@@ -1,7 +1,10 @@
 /* One training step as programs: forward, backward, norm, clip, optimizer.
  *
- * With one micro-batch a step is one program. With several, gradients are summed by a program that
- * ends after backward (the first pass writes, later ones add) and an update program follows. */
+ * Computed in one piece by one rank a step is one program. Otherwise gradients are summed by a
+ * program that ends after backward (the first pass writes, later ones add), then over the ranks,
+ * and an update program follows on every rank. Losses are scaled by the rows of the whole batch, so
+ * sums over passes, shards and ranks need no further factor. Running statistics of a batch in
+ * several shards begin each at the step's first value; their mean is the new one. */
 #ifndef PAWL_TRAINER_STEP_H
 #define PAWL_TRAINER_STEP_H
 
@@ -9,19 +12,36 @@
 #include "model/build.h"
 #include "model/program.h"
 #include "trainer/experiment.h"
+#include "trainer/ranks.h"
+#include "trainer/share.h"
 
 struct step {
     struct arena arena;
     struct device *device;
     struct params *params;
-    int64_t batch, micro, passes; /* passes = batch / micro */
+    struct ranks *ranks; /* NULL: alone */
+    struct share share;
+    int64_t batch, micro, passes; /* passes = rows of a shard / micro */
+    bool whole_step;              /* one program */
     struct graph whole, first, more, update;
     struct program whole_program, first_program, more_program, update_program;
     struct step_block block; /* the host's copy */
     size_t row_bytes, target_bytes;
+
+    /* of this rank's shards */
+    int leaves;                   /* gradients, loss and weight sums that are kept apart */
+    float *gradient, **leaf;      /* [leaves, gradients]; NULL: the device's own arena is it */
+    float *state_before, **state; /* running statistics: at the step's begin; of each shard */
+    double *sums, *all_sums;      /* [leaves, 2] and one; of all ranks */
+    double norm;                  /* of the step before: equal on all ranks */
 };
 
+/* Numbers that ranks join in a step, for ranks_open. */
+int step_numbers(const struct share *share);
+
 struct step_opts {
+    struct ranks *ranks;       /* NULL: alone */
+    const struct share *share; /* NULL: the whole batch is this rank's */
     const json_t *model;
     const json_t *augment; /* or NULL */
     enum dtype dtype;
@@ -51,12 +71,25 @@ struct step_result {
     bool skipped;         /* loss or gradient was not finite: nothing was updated */
 };
 
-/* Runs one optimizer step on a batch. `number` is the optimizer step from 0, `time` the updates
- * made so far, `rate` the learning rate. */
+/* The first half: gradients of this rank's rows, without the others. `number` is the optimizer step
+ * from 0, `time` the updates made so far, `rate` the learning rate. */
+enum code step_compute(struct step *step, const struct batch *batch, int64_t number, int64_t time,
+                       double rate, struct err *err);
+
+/* The second half, with all ranks: joins them with `mine` (what became of this rank's first half,
+ * or of its batch), sums, updates. HOPELESS when ranks no longer hold the same weights. */
+enum code step_finish(struct step *step, enum code mine, struct step_result *result,
+                      struct err *err);
+
+/* Both halves. */
 enum code step_run(struct step *step, const struct batch *batch, int64_t number, int64_t time,
                    double rate, struct step_result *result, struct err *err);
 
-/* Bytes by category for `plan`: activations and gradients as placed, workspace. */
+/* The program that computes the gradients, for `plan`. */
+const struct program *step_program(const struct step *step);
+
+/* Bytes by category for `plan`: activations and gradients as placed; workspace with the shards'
+ * gradients. */
 struct step_memory {
     uint64_t activations, workspace;
 };

@@ -6,6 +6,7 @@
 #ifndef PAWL_TRAINER_TRAIN_H
 #define PAWL_TRAINER_TRAIN_H
 
+#include "comm/comm.h"
 #include "dataset/dataset.h"
 #include "model/infer.h"
 #include "trainer/experiment.h"
@@ -19,6 +20,7 @@ struct train_opts {
         *warm;         /* whose weights to begin with where name and shape agree, or NULL */
     const char *build; /* version and commit of this binary, for the manifest */
     struct launch launch;
+    struct comm *comm;    /* the ranks that train together; NULL: alone */
     double time_limit_s;  /* 0: none; then a checkpoint and STOPPED */
     int64_t stop_after;   /* steps of this incarnation after which to stop as if asked; 0: none */
     int64_t kill_at_step; /* for drills: SIGKILL to this process after this step; 0: none */
@@ -38,9 +40,11 @@ struct train_result {
     json_t *metrics;            /* of that checkpoint, or NULL; the caller decrefs */
 };
 
-/* Trains. Fails with CONFIG (also: another configuration in that directory, with the changed keys),
- * CONFLICT (held), DAMAGED, HOPELESS (non-finite loss, no progress), STOPPED (75: stopped on
- * request, a complete checkpoint is there), IO, NO_MEMORY. */
+/* Trains; with a comm, all its ranks call this. Rank 0 alone writes into the run, and only its
+ * result has a checkpoint and metrics; the code is the same on all of them. Fails with CONFIG
+ * (also: another configuration in that directory, with the changed keys), CONFLICT (held),
+ * DAMAGED, HOPELESS (non-finite loss, no progress), STOPPED (75: stopped on request, a complete
+ * checkpoint is there), IO, NO_MEMORY. */
 enum code train(struct train_result *result, const struct experiment *experiment,
                 const struct train_opts *opts, struct err *err);
 

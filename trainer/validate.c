@@ -63,12 +63,13 @@ void validator_close(struct validator *validator)
     memset(validator, 0, sizeof *validator);
 }
 
-static enum code run_rows(struct validator *v, bool (*stop)(void), struct err *err)
+static enum code run_rows(struct validator *v, bool (*stop)(void *context), void *context,
+                          struct err *err)
 {
     loader_seek(v->loader, 0, 0);
     for (int64_t row = 0; row < v->rows; row += v->tile) {
         struct batch batch;
-        if (stop()) return err_set(err, STOPPED, "stopped while validating");
+        if (stop(context)) return err_set(err, STOPPED, "stopped while validating");
         TRY(loader_next(v->loader, &batch, err));
         program_input(&v->program, v->graph.input, batch.input);
         program_input(&v->program, v->graph.ordinal, batch.ordinal);
@@ -101,11 +102,11 @@ const char *const *validator_metrics(bool classification)
     return measured_for(classification)->names;
 }
 
-enum code validator_run(struct validator *validator, json_t **values, bool (*stop)(void),
-                        struct err *err)
+enum code validator_run(struct validator *validator, json_t **values, bool (*stop)(void *context),
+                        void *context, struct err *err)
 {
     const struct measured *measured = measured_for(validator->classification);
-    TRY(run_rows(validator, stop, err));
+    TRY(run_rows(validator, stop, context, err));
     json_t *found = json_object();
     enum code code = OK;
     for (int i = 0; measured->names[i] && !code; i++) {

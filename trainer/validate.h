@@ -39,7 +39,7 @@ const char *const *validator_metrics(bool classification);
 
 /* Runs over the whole split and returns its metrics as {name: value} (new reference); null where a
  * value is not finite. `stop` is asked between tiles: when it says so, STOPPED is returned. */
-enum code validator_run(struct validator *validator, json_t **values, bool (*stop)(void),
-                        struct err *err);
+enum code validator_run(struct validator *validator, json_t **values, bool (*stop)(void *context),
+                        void *context, struct err *err);
 
 #endif

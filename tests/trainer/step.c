@@ -169,13 +169,15 @@ Test(step, averages_follow_their_formula_and_a_skipped_step_changes_nothing)
     small_close(&small);
 }
 
-static bool never(void)
+static bool never(void *context)
 {
+    (void)context;
     return false;
 }
 
-static bool at_once(void)
+static bool at_once(void *context)
 {
+    (void)context;
     return true;
 }
 
@@ -190,9 +192,9 @@ Test(step, validation_stops_when_asked_and_gives_the_same_numbers_each_time)
     small_experiment(&small, &experiment, NULL,
                      "  epochs: 1\n  batch: 16\n  optimizer: {sgd: {lr: 0.05}}");
     open_trainer(&trainer, &experiment, "cpu");
-    MUST(validator_run(&trainer.validator, &first, never, &err));
-    cr_expect_eq(validator_run(&trainer.validator, &second, at_once, &err), STOPPED);
-    MUST(validator_run(&trainer.validator, &second, never, &err));
+    MUST(validator_run(&trainer.validator, &first, never, NULL, &err));
+    cr_expect_eq(validator_run(&trainer.validator, &second, at_once, NULL, &err), STOPPED);
+    MUST(validator_run(&trainer.validator, &second, never, NULL, &err));
     cr_expect(json_equal(first, second));
     const char *const *names = validator_metrics(true);
     for (int i = 0; names[i]; i++)
@@ -203,7 +205,7 @@ Test(step, validation_stops_when_asked_and_gives_the_same_numbers_each_time)
     trainer.params.memory[ARENA_VALUE][0] = NAN;
     for (int64_t i = 0; i < params_size(&trainer.params, ARENA_VALUE); i++)
         trainer.params.memory[ARENA_VALUE][i] = NAN;
-    MUST(validator_run(&trainer.validator, &first, never, &err));
+    MUST(validator_run(&trainer.validator, &first, never, NULL, &err));
     cr_expect(json_is_null(json_object_get(first, "loss")));
     json_decref(first);
     trainer_release(&trainer);
