@@ -8,30 +8,30 @@
 #include <string.h>
 
 enum builtin {
-    FIELD_MODEL,
-    FIELD_NUMBER,
-    FIELD_CHANNEL,
-    FIELD_VERDICT,
-    FIELD_ACTOR,
-    FIELD_TIME,
-    FIELD_DIGEST,
-    FIELD_MODEL_DIGEST,
-    FIELD_SEQ,
-    FIELD_ORIGIN,
+    FIND_MODEL,
+    FIND_NUMBER,
+    FIND_CHANNEL,
+    FIND_VERDICT,
+    FIND_ACTOR,
+    FIND_TIME,
+    FIND_DIGEST,
+    FIND_MODEL_DIGEST,
+    FIND_SEQ,
+    FIND_ORIGIN,
     BUILTINS
 };
 
 const char *const find_fields[BUILTINS + 1] = {
-    [FIELD_MODEL] = "model",
-    [FIELD_NUMBER] = "number",
-    [FIELD_CHANNEL] = "channel",
-    [FIELD_VERDICT] = "verdict",
-    [FIELD_ACTOR] = "actor",
-    [FIELD_TIME] = "time",
-    [FIELD_DIGEST] = "digest",
-    [FIELD_MODEL_DIGEST] = "model_digest",
-    [FIELD_SEQ] = "seq",
-    [FIELD_ORIGIN] = "origin",
+    [FIND_MODEL] = "model",
+    [FIND_NUMBER] = "number",
+    [FIND_CHANNEL] = "channel",
+    [FIND_VERDICT] = "verdict",
+    [FIND_ACTOR] = "actor",
+    [FIND_TIME] = "time",
+    [FIND_DIGEST] = "digest",
+    [FIND_MODEL_DIGEST] = "model_digest",
+    [FIND_SEQ] = "seq",
+    [FIND_ORIGIN] = "origin",
     NULL,
 };
 
@@ -137,7 +137,7 @@ static enum code bind(struct finding *finding, struct find_node *node, struct er
     *binding = (struct binding){ .name = node->field, .builtin = -1 };
     for (int i = 0; i < BUILTINS; i++)
         if (strcmp(find_fields[i], node->field) == 0) binding->builtin = i;
-    bool counts = binding->builtin == FIELD_NUMBER || binding->builtin == FIELD_SEQ;
+    bool counts = binding->builtin == FIND_NUMBER || binding->builtin == FIND_SEQ;
     if (counts && !node->is_number)
         return find_wrong(finding->tree.text, node->value_position, err,
                           "'%s' is a number; '%.60s' is none", node->field, node->value);
@@ -157,30 +157,30 @@ static bool value_of(const struct finding *finding, struct value *value,
 {
     const struct snapshot *s = &finding->snapshot;
     switch (binding->builtin) {
-    case FIELD_MODEL:
+    case FIND_MODEL:
         *value = text_value(snapshot_text(s, s->models[row->model].name));
         return true;
-    case FIELD_NUMBER:
+    case FIND_NUMBER:
         *value = (struct value){ .number = row->number };
         return true;
-    case FIELD_SEQ:
+    case FIND_SEQ:
         *value = (struct value){ .number = (double)row->seq };
         return true;
-    case FIELD_VERDICT:
+    case FIND_VERDICT:
         *value = text_value(snapshot_text(s, row->verdict));
         return *value->text != '\0';
-    case FIELD_ACTOR:
+    case FIND_ACTOR:
         *value = text_value(snapshot_text(s, row->actor));
         return true;
-    case FIELD_TIME:
+    case FIND_TIME:
         *value = text_value(snapshot_text(s, row->time));
         return true;
-    case FIELD_DIGEST:
-    case FIELD_MODEL_DIGEST:
+    case FIND_DIGEST:
+    case FIND_MODEL_DIGEST:
         value->text = digest_text(
-            binding->builtin == FIELD_DIGEST ? &row->digest : &row->model_digest, value->room);
+            binding->builtin == FIND_DIGEST ? &row->digest : &row->model_digest, value->room);
         return true;
-    case FIELD_ORIGIN:
+    case FIND_ORIGIN:
         *value = text_value(row->flags & SNAP_IMPORTED ? "imported" : "here");
         return true;
     }
@@ -258,7 +258,7 @@ static bool matches(const struct finding *finding, const struct find_node *node,
         break;
     }
     const struct binding *binding = &finding->bindings[node->slot];
-    if (binding->builtin == FIELD_CHANNEL) return compare_channels(finding, node, row);
+    if (binding->builtin == FIND_CHANNEL) return compare_channels(finding, node, row);
     return value_of(finding, &value, binding, row) && compare(&value, node);
 }
 
@@ -268,7 +268,7 @@ static json_t *values_json(const struct finding *finding, const struct snap_vers
     for (int i = 0; i < finding->binding_count; i++) {
         const struct binding *binding = &finding->bindings[i];
         struct value value;
-        if (binding->builtin >= 0 && binding->builtin != FIELD_VERDICT) continue; /* in the row */
+        if (binding->builtin >= 0 && binding->builtin != FIND_VERDICT) continue; /* in the row */
         if (!value_of(finding, &value, binding, row)) continue;
         json_object_set_new(values, binding->name,
                             value.text ? json_string(value.text) : json_real(value.number));
