@@ -39,16 +39,16 @@ json_t *snapshot_channel_json(const struct snapshot *s, const struct snap_channe
 }
 
 /* The rows of one model, or of all (NULL): from..to of the models. */
-struct span {
+struct row_range {
     uint32_t from, to;
 };
 
-static enum code open_span(struct registry *registry, struct snapshot *s, struct span *span,
+static enum code open_span(struct registry *registry, struct snapshot *s, struct row_range *span,
                            const char *name, struct err *err)
 {
     const struct model_line *only;
     TRY(snapshot_open(registry, s, err));
-    *span = (struct span){ .to = s->model_count };
+    *span = (struct row_range){ .to = s->model_count };
     const struct snap_model *model = name ? snapshot_model(s, name) : NULL;
     if (model) {
         span->from = (uint32_t)(model - s->models);
@@ -63,7 +63,7 @@ static enum code open_span(struct registry *registry, struct snapshot *s, struct
 enum code registry_list(struct registry *registry, json_t **list, const char *name, struct err *err)
 {
     struct snapshot s;
-    struct span span;
+    struct row_range span;
     *list = NULL;
     TRY(open_span(registry, &s, &span, name, err));
     json_t *versions = json_array(), *channels = json_array();
@@ -84,7 +84,7 @@ enum code registry_list(struct registry *registry, json_t **list, const char *na
 enum { SHORT_DIGEST = 19, WIDEST = 40 };
 
 /* The width of the first column: NAME@NUMBER, or NAME@CHANNEL. */
-static int width_of(const struct snapshot *s, struct span span, bool channels)
+static int width_of(const struct snapshot *s, struct row_range span, bool channels)
 {
     size_t widest = 0;
     for (uint32_t m = span.from; m < span.to; m++) {
@@ -135,7 +135,7 @@ enum code registry_list_text(struct registry *registry, struct str *out, const c
                              struct err *err)
 {
     struct snapshot s;
-    struct span span;
+    struct row_range span;
     TRY(open_span(registry, &s, &span, name, err));
     int width = width_of(&s, span, false);
     for (uint32_t m = span.from; m < span.to; m++) add_versions(out, &s, &s.models[m], width);
