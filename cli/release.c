@@ -3,6 +3,7 @@
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
+#include "cli/start.h"
 #include "model/infer.h"
 #include "workflow/ref.h"
 
@@ -12,6 +13,7 @@ static const struct option release_options[] = {
     { "to", OPTION_TEXT, "STEP", "The last step: train, add, eval, promote or deploy (default)." },
     REASON_OPTION,
     { "run", OPTION_TEXT, "DIR", "The run's directory; default runs/NAME." },
+    START_OPTIONS,
     SET_OPTIONS,
     DEVICE_OPTION,
     REGISTRY_OPTION,
@@ -36,10 +38,8 @@ static enum code run_chain(struct invocation *in, struct err *err)
     struct released released = { 0 };
     struct weights warm = { 0 };
     const char *to = text_of(in, "to");
-    struct train_opts train = { .run = text_of(in, "run"),
-                                .device = text_of(in, "device"),
-                                .build = PAWL_BUILD,
-                                .install_signals = true };
+    struct train_opts train = { 0 };
+    TRY(read_start(in, &train, err));
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
     struct release_request request = { .experiment = &experiment,
                                        .train = &train,

@@ -18,7 +18,8 @@
     }
 #define DEVICE_OPTION                                                                              \
     {                                                                                              \
-        "device", OPTION_TEXT, "NAME", "Device to compute on: auto, cpu, or ref (slow, the law)."  \
+        "device", OPTION_TEXT, "NAME",                                                             \
+            "Where to compute: auto, cuda, cpu, or ref (slow, the law)."                           \
     }
 #define REASON_OPTION                                                                              \
     {                                                                                              \

@@ -1,10 +1,10 @@
 /* pawl train, plan, verify-resume. */
 #include "trainer/train.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "cli/groups.h"
 #include "cli/ranks.h"
 #include "cli/shared.h"
+#include "cli/start.h"
 #include "comm/launch.h"
 #include "comm/over_mpi.h"
 #include "trainer/plan.h"
@@ -12,7 +12,6 @@
 #include "workflow/verify_resume.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const struct option train_options[] = {
@@ -20,12 +19,7 @@ static const struct option train_options[] = {
     SET_OPTIONS,
     DEVICE_OPTION,
     REGISTRY_OPTION,
-    { "time-limit", OPTION_TEXT, "TIME",
-      "Saves and stops (exit 75) after this time, e.g. 2h; in a "
-      "Slurm job a minute before its end." },
-    { "take-over", OPTION_FLAG, NULL, "Takes a run that another process seems to hold." },
-    { "allow-inexact", OPTION_FLAG, NULL,
-      "Resumes although device, threads, libraries or the number of ranks differ." },
+    START_OPTIONS,
     { "ranks", OPTION_INT, "N", "Trains on N ranks of this machine, started with mpirun." },
     { "rank-timeout", OPTION_TEXT, "TIME",
       "How long ranks wait for one of them; default 30s. Five times the longest wait so far is "
@@ -52,9 +46,6 @@ static const struct option verify_options[] = {
     { 0 },
 };
 
-/* Seconds kept free before a scheduler's limit, for the last checkpoint. */
-enum { GRACE_S = 60 };
-
 /* --rank-timeout; 0: the default. */
 static enum code read_rank_timeout(const struct invocation *in, double *seconds, struct err *err)
 {
@@ -63,31 +54,6 @@ static enum code read_rank_timeout(const struct invocation *in, double *seconds,
     if (!text || (units_time(seconds, text, NULL, NULL) && *seconds > 0)) return OK;
     return err_set(err, USAGE, "option '--rank-timeout' needs a time like 90s or 10min, not '%s'",
                    text);
-}
-
-/* --time-limit, or what is left of a Slurm job's time. */
-static enum code read_time(const struct invocation *in, double *seconds, struct err *err)
-{
-    const char *text = text_of(in, "time-limit"), *end = variable(in, "SLURM_JOB_END_TIME");
-    *seconds = 0;
-    if (text) {
-        if (units_time(seconds, text, NULL, NULL) && *seconds > 0) return OK;
-        return err_set(err, USAGE,
-                       "option '--time-limit' needs a time like 90s, 30min or 2h, not '%s'", text);
-    }
-    int64_t when;
-    if (!end || !units_int(&when, end, NULL)) return OK;
-    double left = (double)when - clock_wall() - GRACE_S;
-    *seconds = left > 1 ? left : 1;
-    return OK;
-}
-
-static void read_launch(const struct invocation *in, struct launch *launch)
-{
-    const char *restart = variable(in, "SLURM_RESTART_COUNT");
-    *launch = (struct launch){ .job = variable(in, "SLURM_JOB_ID"),
-                               .restart = restart ? strtoll(restart, NULL, 10) : 0,
-                               .take_over = given(in, "take-over") };
 }
 
 static json_t *train_json(const struct train_result *result)
@@ -127,15 +93,8 @@ static enum code train_here(struct invocation *in, const struct experiment *expe
 {
     struct weights warm = { 0 };
     struct train_result result = { 0 };
-    struct train_opts opts = { .run = text_of(in, "run"),
-                               .device = text_of(in, "device"),
-                               .build = PAWL_BUILD,
-                               .comm = comm,
-                               .install_signals = true,
-                               .kill_at_step = int_of(in, "kill-at-step", 0),
-                               .allow_inexact = given(in, "allow-inexact") };
-    TRY(read_time(in, &opts.time_limit_s, err));
-    read_launch(in, &opts.launch);
+    struct train_opts opts = { .comm = comm, .kill_at_step = int_of(in, "kill-at-step", 0) };
+    TRY(read_start(in, &opts, err));
     TRY(load_warm_start(in, experiment, &warm, err));
     if (warm.model) opts.warm = &warm;
     enum code code = train(&result, experiment, &opts, err);

@@ -91,6 +91,10 @@ says 'time limit'
 expect 2 train long.yaml --run limited --time-limit soon
 expect 0 train long.yaml --run limited
 same_end long limited
+expect 75 release long.yaml --to train --run limit3 --time-limit 1ms
+says 'time limit'
+expect 0 release long.yaml --to train --run limit3
+same_end long limit3
 
 # --- a longer run goes on where the schedule permits, and ends like one that was long from the start
 expect 0 train small.yaml --run longer
