@@ -240,7 +240,7 @@ static void add_line(struct str *out, const json_t *gate)
     if (n < smallest_n) str_addf(out, ": inconclusive, it needs %.0f", smallest_n);
     if (isfinite(effect)) str_addf(out, "; sees a distance of %s", number_text(text, effect, unit));
     str_add(out, "\n");
-    if (!isfinite(chance)) return;
+    if (!isfinite(chance) || !json_is_number(json_object_get(gate, "truth"))) return;
     str_addf(out, "      at a truth of %s it passes with a chance of ",
              number_text(text, number_in(gate, "truth"), unit));
     add_chance(out, chance);

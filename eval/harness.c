@@ -2,6 +2,7 @@
 #include "eval/harness.h"
 
 #include "base/math.h"
+#include "eval/attack.h"
 #include "eval/harness_slices.h"
 
 #include <math.h>
@@ -40,6 +41,21 @@ enum code harness_fits(const struct model_io *io, const struct dataset *dataset,
     return OK;
 }
 
+/* Rows of a call under a perturbation; NULL: as they are. */
+static enum code change_rows(const struct scores *scores, const struct perturbing *perturbing,
+                             struct attack *attack, void *stored, int64_t row, int64_t rows,
+                             int threads, struct err *err)
+{
+    if (!perturbing) return OK;
+    if (!perturbing->kind->adversarial) {
+        perturb_rows(perturbing, stored, row, rows, threads);
+        return OK;
+    }
+    const void *target = scores->label ? (const void *)(scores->label + row)
+                                       : (const void *)(scores->target + row * scores->width);
+    return attack_rows(attack, perturbing, stored, target, row, rows, err);
+}
+
 /* One subject: read, run, enter, call by call. */
 static enum code run_model(struct scores *scores, struct subject *subject,
                            const struct weights *weights, const struct perturbing *perturbing,
@@ -49,6 +65,7 @@ static enum code run_model(struct scores *scores, struct subject *subject,
     const struct dataset *dataset = exam->dataset;
     const struct split *split = exam->split;
     struct infer *infer = NULL;
+    struct attack attack = { 0 };
     void *memory = NULL;
     const struct column *input = split_column(split, dataset->input);
     int64_t call = opts->call_rows > 0 ? opts->call_rows : CALL_ROWS;
@@ -68,17 +85,21 @@ static enum code run_model(struct scores *scores, struct subject *subject,
                             "rows of one call", err)))
         goto out;
     float *output = (float *)(void *)((char *)memory + in_bytes);
+    bool hostile = perturbing && perturbing->kind->adversarial;
+    if (hostile && (code = attack_open(&attack, weights, call, threads, err))) goto out;
     for (int64_t row = 0; row < scores->n; row += call) {
         int64_t rows = scores->n - row < call ? scores->n - row : call;
         if ((code = dataset_read(dataset, input, (uint64_t)row, (uint64_t)rows, memory, err)))
             goto out;
-        if (perturbing) perturb_rows(perturbing, memory, row, rows, threads);
+        if ((code = change_rows(scores, perturbing, &attack, memory, row, rows, threads, err)))
+            goto out;
         if ((code = infer_run(infer, output, memory, rows, err))) goto out;
 #pragma omp parallel for num_threads(threads) schedule(static)
         for (int64_t i = 0; i < rows; i++)
             scores_enter(scores, subject, row + i, output + i * outputs);
     }
 out:
+    attack_close(&attack);
     block_free(memory);
     infer_close(infer);
     return code;

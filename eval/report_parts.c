@@ -63,9 +63,11 @@ json_t *trial_json(const struct trial *trial)
     if (gate->relative) set(json, "relative", json_true());
     if (gate->perturb) set(json, "perturb", json_string(gate->perturb));
     if (gate->over) set(json, "over", json_string(gate->over));
-    if (gate->rule == RULE_GAP)
+    if (gate->rule == RULE_GAP) {
+        set(json, "gap", json_pack("[s,s]", gate->gap[0], gate->gap[1]));
         set(json, "sides",
             json_pack("[I,I]", (json_int_t)trial->sides[0], (json_int_t)trial->sides[1]));
+    }
     if (trial->trend) set(json, "trend", reals_json(trial->trend, trial->n));
     if (gate->metric->takes_class) set(json, "class", json_integer(gate->of_class));
     if (gate->metric->takes_quantile) set(json, "q", json_real(gate->q));

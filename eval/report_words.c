@@ -84,9 +84,12 @@ void demand_text(struct str *out, const json_t *gate)
     str_addf(out, " %s %s", words, bar_text(bar, gate, metric->unit));
     if (*text_of(gate, "against")) str_addf(out, " against %.26s", text_of(gate, "against"));
     if (*text_of(gate, "over")) str_addf(out, " over %s", text_of(gate, "over"));
-    if (strcmp(text_of(gate, "slice"), "all") != 0)
-        str_addf(out, " %s %s", strcmp(rule, "gap") == 0 ? "between" : "on",
-                 text_of(gate, "slice"));
+    const json_t *gap = json_object_get(gate, "gap");
+    if (gap)
+        str_addf(out, " between %s and %s", json_string_value(json_array_get(gap, 0)),
+                 json_string_value(json_array_get(gap, 1)));
+    else if (strcmp(text_of(gate, "slice"), "all") != 0)
+        str_addf(out, " on %s", text_of(gate, "slice"));
     if (*text_of(gate, "perturb")) str_addf(out, " under %s", text_of(gate, "perturb"));
 }
 
