@@ -1,6 +1,7 @@
 /* pawl registry repair, gc: keeping a registry whole and small. */
 #include "cli/documents.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/gc.h"
 #include "registry/repair.h"
@@ -10,6 +11,7 @@
 static const struct option repair_options[] = {
     REGISTRY_OPTION,
     { "accept-loss", OPTION_FLAG, NULL, "Goes on without entries that are lost, and says so." },
+    KEY_OPTIONS,
     REASON_OPTION,
     { 0 },
 };
@@ -45,8 +47,12 @@ static enum code run_repair(struct invocation *in, struct err *err)
     struct repair_opts opts = { .accept_loss = given(in, "accept-loss"),
                                 .actor = actor_of(in),
                                 .reason = reason ? reason : "registry repaired" };
+    struct key key;
     TRY(need_registry(in, &dir, err));
+    TRY(secret_key(in, &key, err));
+    opts.key = key.pkey ? &key : NULL;
     enum code code = registry_repair(dir, &result, &opts, err);
+    key_release(&key);
     if (result) print_document(in, result, repair_text);
     json_decref(result);
     return code;

@@ -15,6 +15,7 @@
 struct repair_opts {
     bool accept_loss;
     const char *actor, *reason; /* of the recover entry */
+    const struct key *key;      /* that signs it in a registry with keys; NULL: none */
 };
 
 /* Repairs the registry in `dir`. *result is repair/1 {done, left, lost}: what was mended, what

@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "registry/commit.h"
 #include "registry/oci.h"
+#include "registry/trust.h"
 #include "registry/views.h"
 
 #include <stdio.h>
@@ -229,6 +230,8 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
     draft->kind = ENTRY_RECOVER;
     draft->actor = repairing->opts->actor;
     draft->reason = repairing->opts->reason;
+    draft->key = repairing->registry.state.open ? NULL : repairing->opts->key;
+    draft->not_before = repairing->registry.state.time_s;
     draft->body = json_pack("{so ss}", "lost", range_json(&repairing->lost), "nonce",
                             repairing->nonce);
     if (repairing->lost.has_digest) draft_subject(draft, &repairing->lost.digest);
@@ -241,6 +244,7 @@ static enum code accept_loss(struct walking *walking, struct err *err)
     struct registry *registry = &repairing->registry;
     struct journal_writer writer = { .apply = apply, .decide = decide, .context = walking };
     struct head head = registry->state.head;
+    TRY(trust_may(&registry->state, ENTRY_RECOVER, repairing->opts->key, err));
     TRY(publish_intent(repairing, err));
     TRY(each_beyond(repairing, move_away, err));
     TRY(remove_empty_folders(repairing, err));

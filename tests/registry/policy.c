@@ -404,3 +404,71 @@ Test(policy, a_move_that_it_did_not_allow_is_damage_however_well_it_is_signed)
     unlink(path);
     end(&t);
 }
+
+struct retiring {
+    const struct version *version;
+};
+
+static enum code decide_retire(void *context, const struct state *state, struct draft *draft,
+                               struct err *err)
+{
+    (void)state;
+    (void)err;
+    const struct retiring *retiring = context;
+    draft->kind = ENTRY_RETIRE;
+    draft->actor = "a";
+    draft->body = json_pack("{ss sI}", "model", "fashion", "number",
+                            (json_int_t)retiring->version->number);
+    json_set_digest(draft->body, "digest", &retiring->version->digest);
+    return OK;
+}
+
+Test(policy, what_is_retired_or_was_added_by_a_revoked_key_goes_nowhere)
+{
+    struct trusted t;
+    struct moved moved;
+    int64_t seq;
+    begin(&t, "  - {name: production}", 3);
+    struct registry *registry = &t.s.registry;
+    for (int64_t i = 1; i <= 3; i++) {
+        MUST(evaluated(&t, i, (struct evaluated){ 0 }));
+        MUST(promote(&t, i, "production"));
+    }
+    struct retiring retiring = { model_version(state_model(&registry->state, "fashion"), 2) };
+    trusted_as(&t, GRACE);
+    MUST(registry_commit(registry, decide_retire, &retiring, NULL, &t.s.err));
+    cr_expect_eq(promote(&t, 2, "production"), REFUSED);
+    SAYS("it is retired");
+    struct move_opts back = { .model = "fashion",
+                              .channel = "production",
+                              .number = 2,
+                              .from = CHANNEL_ANY,
+                              .actor = "a",
+                              .reason = "r" };
+    cr_expect_eq(registry_rollback(registry, &moved, &back, &t.s.err), REFUSED);
+    back.number = 0;
+    MUST(registry_rollback(registry, &moved, &back, &t.s.err));
+    cr_expect_eq(moved.number, 1, "not to the retired one");
+    /* ada's key counts no more from the entry that added version 3 on */
+    struct revoke_opts revoke = {
+        .key = t.keys[ADA].id,
+        .actor = "a",
+        .reason = "r",
+        .from = model_version(state_model(&registry->state, "fashion"), 3)->seq
+    };
+    json_t *policy = trusted_policy(&t, 1, "  - {name: production}");
+    json_array_append_new(
+        json_object_get(json_array_get(json_object_get(policy, "keys"), 2), "roles"),
+        json_string("releaser"));
+    struct policy_opts opts = { .policy = policy, .actor = "a" };
+    trusted_as(&t, LINUS);
+    MUST(registry_set_policy(registry, &seq, &opts, &t.s.err));
+    MUST(registry_revoke(registry, &seq, &revoke, &t.s.err));
+    back.number = 3;
+    cr_expect_eq(registry_rollback(registry, &moved, &back, &t.s.err), REFUSED);
+    SAYS("the key that added it is revoked");
+    cr_expect_eq(support_promote(registry, &moved, "fashion", 1, "production", &t.s.err), REFUSED);
+    SAYS("no report about its model"); /* ada's do not count any more */
+    json_decref(policy);
+    end(&t);
+}
