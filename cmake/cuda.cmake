@@ -36,13 +36,13 @@ target_link_libraries(pawl_cuda PRIVATE CUDA::cublasLt ${PAWL_CUDNN} m)
 target_link_options(pawl_cuda PRIVATE -Wl,--no-undefined -Wl,--exclude-libs,ALL)
 install(TARGETS pawl_cuda LIBRARY DESTINATION lib/pawl)
 
-# Law 2 on the card, without Criterion: its two checks come from tests/cuda/criterion. 77: no device.
-add_executable(cuda_device_test tests/cuda/device_test.c tests/cuda/open.c tests/kernels/compare.c
-               tests/kernels/build.c tests/kernels/cases.c)
-target_include_directories(cuda_device_test BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/cuda)
-target_link_libraries(cuda_device_test PRIVATE room_kernels dep_math)
-add_dependencies(cuda_device_test pawl_cuda)
-if(PAWL_TESTS)
-  add_test(NAME cuda.device COMMAND cuda_device_test)
-  set_tests_properties(cuda.device PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
-endif()
+# 77: no device.
+include(cmake/card.cmake)
+foreach(name ${PAWL_CARD_TESTS})
+  pawl_card_test(cuda_${name}_test ${name} tests/cuda/open.c)
+  add_dependencies(cuda_${name}_test pawl_cuda)
+  if(PAWL_TESTS)
+    add_test(NAME cuda.${name} COMMAND cuda_${name}_test)
+    set_tests_properties(cuda.${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+  endif()
+endforeach()

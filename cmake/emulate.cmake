@@ -35,12 +35,14 @@ target_compile_definitions(emulated_kernels PRIVATE PAWL_VERSION="${PROJECT_VERS
 target_compile_options(emulated_kernels PRIVATE -O1 -Wall -Wextra -Wno-unknown-pragmas
                        -Wno-sign-compare -Wno-maybe-uninitialized)
 
-add_executable(cuda_emulated_test ${CMAKE_SOURCE_DIR}/tests/cuda/device_test.c
-               ${CMAKE_SOURCE_DIR}/tests/kernels/compare.c ${CMAKE_SOURCE_DIR}/tests/kernels/build.c
-               ${CMAKE_SOURCE_DIR}/tests/kernels/cases.c ${CMAKE_SOURCE_DIR}/kernels/cuda/table.c
-               ${emulate}/open.c $<TARGET_OBJECTS:emulated_kernels>)
-target_include_directories(cuda_emulated_test BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/cuda)
-target_link_libraries(cuda_emulated_test PRIVATE room_kernels dep_math stdc++)
-set_target_properties(cuda_emulated_test PROPERTIES LINKER_LANGUAGE C)
-add_test(NAME cuda.emulated COMMAND cuda_emulated_test)
-set_tests_properties(cuda.emulated PROPERTIES TIMEOUT 300)
+foreach(name ${PAWL_CARD_TESTS})
+  set(target cuda_emulated_${name})
+  set(shared ${CMAKE_SOURCE_DIR}/tests/kernels/shared_far.c)
+  list(REMOVE_ITEM PAWL_CARD_${name} ${shared})
+  pawl_card_test(${target} ${name} ${emulate}/open.c ${shared}
+                 ${CMAKE_SOURCE_DIR}/kernels/cuda/table.c $<TARGET_OBJECTS:emulated_kernels>)
+  target_link_libraries(${target} PRIVATE stdc++)
+  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C)
+  add_test(NAME cuda.emulated_${name} COMMAND ${target})
+  set_tests_properties(cuda.emulated_${name} PROPERTIES TIMEOUT 300)
+endforeach()

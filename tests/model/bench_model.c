@@ -88,7 +88,10 @@ static void open_device(struct trial *trial, const struct trial_opts *opts)
 {
     struct err err = { 0 };
     struct device inner;
-    MUST(device_open(&inner, opts->device, 2, &err));
+    if (opts->open)
+        MUST(opts->open(&inner, &err));
+    else
+        MUST(device_open(&inner, opts->device, 2, &err));
     trial->device = inner;
     if (opts->far) MUST(device_open_far(&trial->device, &inner, opts->kind, &err));
 }

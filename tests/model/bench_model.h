@@ -24,9 +24,10 @@ struct trial {
 };
 
 struct trial_opts {
-    const char *device; /* "ref" or "cpu" */
-    bool far;           /* wrapped in a device with memory of its own */
-    int kind;           /* bits of far_kind */
+    const char *device;                                        /* "ref" or "cpu" */
+    enum code (*open)(struct device *device, struct err *err); /* in place of a named one */
+    bool far; /* wrapped in a device with memory of its own */
+    int kind; /* bits of far_kind */
     bool no_capture;
     const struct program *block_of;
     int64_t batch;

@@ -55,7 +55,7 @@ void small_open(struct small *small)
 
 void small_close(struct small *small)
 {
-    cr_expect_eq(fs_remove_tree(small->dir, NULL), OK);
+    cr_expect_eq(fs_remove_tree(small->dir, NULL), OK, "%s", small->dir);
     arena_release(&small->arena);
 }
 

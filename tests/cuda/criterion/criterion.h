@@ -1,5 +1,5 @@
-/* The two checks of Criterion that the comparer and the case table use, for machines without it: a
- * failed one prints what and where, and ends the program with 1. */
+/* The checks of Criterion that shared test code uses, for machines without it: a failed one prints
+ * what and where, and ends the program with 1. */
 #ifndef PAWL_TESTS_CUDA_CRITERION_H
 #define PAWL_TESTS_CUDA_CRITERION_H
 
@@ -10,6 +10,16 @@ __attribute__((noreturn, format(printf, 3, 4))) void check_failed(const char *fi
 #define cr_assert_eq(a, b, ...)                                                                    \
     do {                                                                                           \
         if ((a) != (b)) check_failed(__FILE__, __LINE__, __VA_ARGS__);                             \
+    } while (0)
+
+#define cr_expect_eq(a, b, ...)                                                                    \
+    do {                                                                                           \
+        if ((a) != (b)) check_failed(__FILE__, __LINE__, "%s", #a);                                \
+    } while (0)
+
+#define cr_assert(...)                                                                             \
+    do {                                                                                           \
+        if (!(__VA_ARGS__)) check_failed(__FILE__, __LINE__, "%s", #__VA_ARGS__);                  \
     } while (0)
 
 #endif

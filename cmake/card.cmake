@@ -1,0 +1,17 @@
+# Programs that test a card without Criterion, whose checks come from tests/cuda/criterion; each is
+# built for the card (preset cuda) and for the emulation of it (emulate.cmake).
+set(PAWL_CARD_TESTS device program train)
+set(card ${CMAKE_SOURCE_DIR}/tests/cuda)
+set(PAWL_CARD_device ${card}/device_test.c ${CMAKE_SOURCE_DIR}/tests/kernels/compare.c
+    ${CMAKE_SOURCE_DIR}/tests/kernels/build.c ${CMAKE_SOURCE_DIR}/tests/kernels/cases.c)
+set(PAWL_CARD_program ${card}/program_test.c ${CMAKE_SOURCE_DIR}/tests/model/bench_model.c
+    ${CMAKE_SOURCE_DIR}/tests/kernels/shared_far.c)
+set(PAWL_CARD_train ${card}/train_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
+
+# Further sources and libraries decide which device card_open gives.
+function(pawl_card_test target name)
+  add_executable(${target} ${PAWL_CARD_${name}} ${ARGN})
+  target_include_directories(${target} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/tests/cuda
+                             ${CMAKE_SOURCE_DIR}/tests/trainer)
+  target_link_libraries(${target} PRIVATE room_trainer dep_math)
+endfunction()
