@@ -10,6 +10,7 @@
 #define PAWL_KERNELS_DEVICE_H
 
 #include "base/arena.h"
+#include "kernels/collective.h"
 #include "kernels/op.h"
 
 struct device;
@@ -127,7 +128,11 @@ struct device {
                           struct err *err);
     /* Waits for every run so far and reports what failed; NULL where runs end before returning. */
     enum code (*wait)(struct device *device, struct err *err);
-    const struct device_queue *queue; /* NULL where runs end before returning */
+    const struct device_queue *queue;           /* NULL where runs end before returning */
+    const struct device_collective *collective; /* NULL: ranks meet in host memory only */
+    void *collective_state;                     /* theirs */
+    int ranks;                                  /* that collective->open joined; 0: not opened */
+    bool ranks_recorded;                        /* recordings may hold collectives */
     uint64_t waits; /* times that the host was held until no run was left: copy_out and wait; a
                      * step in steady state has none */
     void (*close)(struct device *device);
