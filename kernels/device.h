@@ -145,6 +145,17 @@ struct device {
 enum code device_open(struct device *device, const char *name, int threads, struct err *err);
 void device_close(struct device *device);
 
+/* Which rank of this machine opens a device, so that each takes one of its own. */
+struct device_place {
+    int local_rank, local_size;
+    bool share; /* several may use one, each in its turn */
+};
+
+/* The same for a rank: `cuda` opens the device of its number. USAGE when this machine has more
+ * ranks than devices and they may not share. */
+enum code device_open_at(struct device *device, const char *name, int threads,
+                         const struct device_place *place, struct err *err);
+
 /* The same life for any device: checks, then the kernel's own function. */
 bool device_supports(const struct device *device, const struct op_call *call);
 enum code call_prepare(struct device *device, struct op_call *call, struct err *err);
