@@ -23,16 +23,25 @@ add_library(cuda_subset OBJECT ${subset})
 target_include_directories(cuda_subset PRIVATE ${CMAKE_SOURCE_DIR})
 target_compile_options(cuda_subset PRIVATE ${PAWL_CUDA_FLAGS})
 
+# NCCL's header alone is needed here: the library is loaded when ranks are asked for.
+find_path(PAWL_NCCL_INCLUDE nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 file(GLOB kernels CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.c)
+if(PAWL_NCCL_INCLUDE)
+  list(FILTER kernels EXCLUDE REGEX "/without_nccl\\.cu$")
+else()
+  message(STATUS "no nccl.h: ranks of cards will meet in host memory")
+  list(FILTER kernels EXCLUDE REGEX "/nccl[^/]*\\.cu$")
+endif()
 add_library(pawl_cuda MODULE ${kernels}
             base/err.c base/utf8.c base/arena.c kernels/tensor.c kernels/op.c kernels/shape.c
-            kernels/shape_model.c kernels/flops.c kernels/window.c)
+            kernels/shape_model.c kernels/flops.c kernels/window.c kernels/collective.c)
 set_target_properties(pawl_cuda PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
                       CUDA_VISIBILITY_PRESET hidden INSTALL_RPATH_USE_LINK_PATH ON)
-target_include_directories(pawl_cuda PRIVATE ${CMAKE_SOURCE_DIR} ${PAWL_CUDNN_INCLUDE})
+target_include_directories(pawl_cuda PRIVATE ${CMAKE_SOURCE_DIR} ${PAWL_CUDNN_INCLUDE}
+                           $<$<BOOL:${PAWL_NCCL_INCLUDE}>:${PAWL_NCCL_INCLUDE}>)
 target_compile_definitions(pawl_cuda PRIVATE PAWL_VERSION="${PROJECT_VERSION}" _GNU_SOURCE)
 target_compile_options(pawl_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:${PAWL_CUDA_FLAGS}>)
-target_link_libraries(pawl_cuda PRIVATE CUDA::cublasLt ${PAWL_CUDNN} m)
+target_link_libraries(pawl_cuda PRIVATE CUDA::cublasLt ${PAWL_CUDNN} m ${CMAKE_DL_LIBS} pthread)
 target_link_options(pawl_cuda PRIVATE -Wl,--no-undefined -Wl,--exclude-libs,ALL)
 install(TARGETS pawl_cuda LIBRARY DESTINATION lib/pawl)
 

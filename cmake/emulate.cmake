@@ -18,7 +18,7 @@ endforeach()
 configure_file(${emulate}/radix_sort.hpp
                ${rewritten}/include/cub/device/device_radix_sort.cuh COPYONLY)
 file(GLOB kernels CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
-list(FILTER kernels EXCLUDE REGEX "/(device|queue|dnn|error|algorithm)\\.cu$")
+list(FILTER kernels EXCLUDE REGEX "/(device|queue|dnn|error|algorithm|nccl[^/]*|without_nccl)\\.cu$")
 foreach(kernel ${kernels})
   get_filename_component(name ${kernel} NAME_WE)
   add_custom_command(OUTPUT ${rewritten}/${name}.cpp

@@ -66,7 +66,8 @@ static enum code find_driver(struct err *err)
                          "--device cpu.");
 }
 
-enum code device_open_cuda(struct device *device, int threads, struct err *err)
+enum code device_open_cuda(struct device *device, int threads, const struct device_place *place,
+                           struct err *err)
 {
     void *module = NULL;
     char path[PATH_MAX];
@@ -82,5 +83,5 @@ enum code device_open_cuda(struct device *device, int threads, struct err *err)
     }
     memcpy(&open, &entry, sizeof open);
     struct module_contract here = module_contract_here();
-    return open(device, &here, threads, err);
+    return open(device, &here, threads, place, err);
 }

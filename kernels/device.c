@@ -15,22 +15,32 @@
 static const struct {
     const char *name;
     enum code (*open)(struct device *device, int threads, struct err *err);
+    enum code (*open_at)(struct device *device, int threads, const struct device_place *place,
+                         struct err *err);
 } devices[] = {
-    { "cpu", device_open_cpu },
-    { "ref", device_open_ref },
-    { "cuda", device_open_cuda },
+    { "cpu", device_open_cpu, NULL },
+    { "ref", device_open_ref, NULL },
+    { "cuda", NULL, device_open_cuda },
 };
 
 enum { DEVICES = sizeof devices / sizeof *devices };
 
 enum code device_open(struct device *device, const char *name, int threads, struct err *err)
 {
+    return device_open_at(device, name, threads, &(struct device_place){ 0, 1, false }, err);
+}
+
+enum code device_open_at(struct device *device, const char *name, int threads,
+                         const struct device_place *place, struct err *err)
+{
     const char *names[DEVICES + 1] = { 0 };
     *device = (struct device){ 0 };
     if (threads < 0) return err_set(err, USAGE, "cannot use %d threads", threads);
     for (size_t i = 0; i < DEVICES; i++) {
-        if (strcmp(devices[i].name, name) == 0) return devices[i].open(device, threads, err);
         names[i] = devices[i].name;
+        if (strcmp(devices[i].name, name) != 0) continue;
+        return devices[i].open ? devices[i].open(device, threads, err)
+                               : devices[i].open_at(device, threads, place, err);
     }
     err_set(err, USAGE, "unknown device '%s'", name);
     const char *nearest = text_nearest(name, names);

@@ -10,6 +10,7 @@
 #define PAWL_KERNELS_DEVICE_H
 
 #include "base/arena.h"
+#include "kernels/collective.h"
 #include "kernels/op.h"
 
 struct device;
@@ -127,7 +128,11 @@ struct device {
                           struct err *err);
     /* Waits for every run so far and reports what failed; NULL where runs end before returning. */
     enum code (*wait)(struct device *device, struct err *err);
-    const struct device_queue *queue; /* NULL where runs end before returning */
+    const struct device_queue *queue;           /* NULL where runs end before returning */
+    const struct device_collective *collective; /* NULL: ranks meet in host memory only */
+    void *collective_state;                     /* theirs */
+    int ranks;                                  /* that collective->open joined; 0: not opened */
+    bool ranks_recorded;                        /* recordings may hold collectives */
     uint64_t waits; /* times that the host was held until no run was left: copy_out and wait; a
                      * step in steady state has none */
     void (*close)(struct device *device);
@@ -139,6 +144,17 @@ struct device {
  * `cuda` also as kernels/cuda_module.h says. */
 enum code device_open(struct device *device, const char *name, int threads, struct err *err);
 void device_close(struct device *device);
+
+/* Which rank of this machine opens a device, so that each takes one of its own. */
+struct device_place {
+    int local_rank, local_size;
+    bool share; /* several may use one, each in its turn */
+};
+
+/* The same for a rank: `cuda` opens the device of its number. USAGE when this machine has more
+ * ranks than devices and they may not share. */
+enum code device_open_at(struct device *device, const char *name, int threads,
+                         const struct device_place *place, struct err *err);
 
 /* The same life for any device: checks, then the kernel's own function. */
 bool device_supports(const struct device *device, const struct op_call *call);

@@ -63,6 +63,17 @@ void params_lay_out(struct params *params, const struct graph *graph, struct dev
     lay_out(params);
 }
 
+/* Gradients of several ranks lie where collectives reach them best. */
+static enum code take_arena(struct params *params, enum params_arena arena, void **memory,
+                            struct err *err)
+{
+    struct device *device = params->device;
+    size_t size = (size_t)params_size(params, arena) * sizeof(float);
+    bool summed = arena == ARENA_GRADIENT && device->ranks > 1;
+    return (summed ? device->collective->alloc : device->alloc)(device, memory, size ? size : 1,
+                                                                arena_words[arena], err);
+}
+
 enum code params_open(struct params *params, const struct graph *graph, struct device *device,
                       uint32_t arenas, struct err *err)
 {
@@ -71,8 +82,7 @@ enum code params_open(struct params *params, const struct graph *graph, struct d
     for (int a = 0; a < ARENA_COUNT; a++) {
         if (!(arenas >> a & 1)) continue;
         void *memory;
-        size_t size = (size_t)params_size(params, (enum params_arena)a) * sizeof(float);
-        enum code code = device->alloc(device, &memory, size ? size : 1, arena_words[a], err);
+        enum code code = take_arena(params, (enum params_arena)a, &memory, err);
         if (code) {
             params_close(params);
             return code;

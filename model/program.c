@@ -1,5 +1,6 @@
 /* Compiling a graph for a device, and running it. */
 #include "model/program_stage.h"
+#include "model/reduction.h"
 
 #include "base/clock.h"
 #include "base/str.h"
@@ -114,6 +115,11 @@ static enum code take_block(struct program *program, const struct program *of, s
     return OK;
 }
 
+static bool reduces(const struct program *program, const struct program_opts *opts)
+{
+    return opts->reduce && program->device->ranks > 1;
+}
+
 static enum code take_memory(struct program *program, const struct program_opts *opts,
                              struct err *err)
 {
@@ -126,7 +132,8 @@ static enum code take_memory(struct program *program, const struct program_opts 
                              err);
     if (code) return code == NO_MEMORY && err ? name_largest(program, err) : code;
     TRY(take_block(program, opts->block_of, err));
-    return device->host_memory ? OK : staging_open(program, !opts->no_capture, err);
+    bool capture = !opts->no_capture && (!reduces(program, opts) || device->ranks_recorded);
+    return device->host_memory ? OK : staging_open(program, capture, err);
 }
 
 enum code program_compile(struct program *program, struct graph *graph, struct device *device,
@@ -145,6 +152,7 @@ enum code program_compile(struct program *program, struct graph *graph, struct d
     if (opts->plan_only) goto out;
     if ((code = take_memory(program, opts, err))) goto out;
     bind(program, params, opts->average);
+    if (reduces(program, opts)) reduction_plan(program, params, opts);
 out:
     if (code) program_close(program);
     return code;
@@ -187,9 +195,11 @@ const void *program_at(const struct program *program, int value)
 
 enum code program_launch(struct program *program, struct err *err)
 {
-    for (int n = 0; n < program->count; n++)
+    for (int n = 0; n < program->count; n++) {
+        TRY(reduction_step(program, n, err));
         TRY(call_run(program->device, &program->calls[n], err));
-    return OK;
+    }
+    return reduction_step(program, program->count, err);
 }
 
 enum code program_run(struct program *program, struct err *err)

@@ -20,6 +20,10 @@ struct program_opts {
     bool no_reuse;    /* ablation: every value its own memory (also for debugging) */
     bool plan_only;   /* stop before memory is taken and bound: for `pawl plan` */
     bool no_capture;  /* ablation: launch op by op where the device could replay a recording */
+    bool reduce;      /* sum gradients and the block's loss and weight over the device's ranks, and
+                       * take the mean of running statistics, before the graph's update */
+    size_t bucket_bytes;            /* of such a sum (model/bucket.h); 0: 25 MiB */
+    bool no_overlap;                /* ablation: sum after backward instead of beside it */
     const struct program *block_of; /* use the step block of that program, which outlives this one;
                                      * for the programs of one step. NULL: a block of its own */
 };
@@ -27,6 +31,7 @@ struct program_opts {
 enum { PROGRAM_LATE = 8 /* step blocks that may be asked for and not yet taken */ };
 
 struct staging;
+struct reduction;
 
 /* A step block on its way to the host. */
 struct late_block {
@@ -44,8 +49,9 @@ struct program {
     void *memory, *workspace;
     struct step_block *block; /* in device memory */
     bool shares_block;
-    struct staging *staging; /* NULL where the host reaches the device's memory */
-    struct late_block *late; /* [PROGRAM_LATE], a ring; NULL before the first is asked for */
+    struct staging *staging;     /* NULL where the host reaches the device's memory */
+    struct reduction *reduction; /* NULL: nothing is summed over ranks */
+    struct late_block *late;     /* [PROGRAM_LATE], a ring; NULL before the first is asked for */
     int late_first, late_count;
 };
 

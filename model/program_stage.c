@@ -8,6 +8,7 @@
 #include "model/program_stage.h"
 
 #include "base/log.h"
+#include "model/reduction.h"
 
 #include <string.h>
 
@@ -231,10 +232,12 @@ enum code staging_run(struct program *program, struct err *err)
     int s = queue ? (int)(staging->runs % SLOTS) : 0;
     TRY(fill(program, s, err));
     if (staging->capture && staging->runs > 0 && !staging->graphs[s]) record(program, s);
-    if (staging->capture && staging->graphs[s])
+    if (staging->capture && staging->graphs[s]) {
         TRY(queue->graph_launch(device, staging->graphs[s], err));
-    else
+        reduction_replayed(program);
+    } else {
         TRY(launch(program, s, err));
+    }
     staging->runs++;
     return queue ? queue->slot_used(device, &staging->slots[s], err) : OK;
 }

@@ -52,7 +52,7 @@ static enum code device_alloc(struct device *device, void **memory, size_t size,
 
 static void device_free(struct device *device, void *memory)
 {
-    (void)device;
+    if (ranks_free(device, memory)) return;
     (void)cudaFree(memory); // an earlier failure was reported where it showed
 }
 
@@ -98,19 +98,21 @@ static enum code copy_out(struct device *device, void *to, const void *from, siz
         TRY(cuda_check(cudaEventSynchronize(own->done[(n - 1) % 2]), doing, err));
         memcpy(static_cast<char *>(to) + at, own->staging + (n - 1) % 2 * staging_half, part);
     }
-    return OK;
+    return ranks_failed(device, err);
 }
 
 static enum code device_wait(struct device *device, struct err *err)
 {
     device->waits++;
-    return cuda_check(cudaStreamSynchronize(cuda_stream(device)), "finish the runs", err);
+    TRY(cuda_check(cudaStreamSynchronize(cuda_stream(device)), "finish the runs", err));
+    return ranks_failed(device, err);
 }
 
 static void cuda_close(struct device *device)
 {
     struct cuda_device *own = cuda_device_of(device);
     if (!own) return;
+    ranks_release(device);
     if (own->shared.dnn) (void)cudnnDestroy(static_cast<cudnnHandle_t>(own->shared.dnn));
     if (own->shared.blas_lt)
         (void)cublasLtDestroy(static_cast<cublasLtHandle_t>(own->shared.blas_lt));
@@ -137,7 +139,7 @@ static enum code check_contract(const struct module_contract *theirs, struct err
 }
 
 // The driver, then a device; each absence in its own words.
-static enum code check_driver(struct err *err)
+static enum code check_driver(int *cards, struct err *err)
 {
     int driver = 0, count = 0;
     cudaError_t error = cudaDriverGetVersion(&driver);
@@ -158,6 +160,7 @@ static enum code check_driver(struct err *err)
         err_set(err, DEVICE, "cannot use device 'cuda': the driver shows no card");
         return err_hint(err, "Look at `nvidia-smi` and CUDA_VISIBLE_DEVICES, or say --device cpu.");
     }
+    *cards = count;
     return cuda_check(error, "count the cards", err);
 }
 
@@ -182,12 +185,27 @@ static enum code open_libraries(struct cuda_device *own, struct err *err)
     return dnn_check(cudnnSetStream(dnn, own->shared.stream), NULL, err);
 }
 
-static enum code open_card(struct cuda_device *own, struct cudaDeviceProp *card, struct err *err)
+// Each rank of a machine has a card of its own, or says that it shares one.
+static enum code choose_card(int *index, const struct device_place *place, int cards,
+                             struct err *err)
 {
-    TRY(cuda_check(cudaGetDeviceProperties(card, 0), "ask for the card's properties", err));
+    *index = place->local_rank % cards;
+    if (place->local_size <= cards || place->share) return OK;
+    err_set(err, USAGE, "cannot use device 'cuda': this machine has %d ranks and %d card%s",
+            place->local_size, cards, cards == 1 ? "" : "s");
+    return err_hint(err,
+                    "Start %d rank%s here; --share-device puts several on one card, for "
+                    "tests: they take turns.",
+                    cards, cards == 1 ? "" : "s");
+}
+
+static enum code open_card(struct cuda_device *own, struct cudaDeviceProp *card, int index,
+                           struct err *err)
+{
+    TRY(cuda_check(cudaGetDeviceProperties(card, index), "ask for the card's properties", err));
     TRY(check_card(card, err));
-    TRY(cuda_check(cudaSetDevice(0), "choose the card", err));
-    own->shared.index = 0;
+    TRY(cuda_check(cudaSetDevice(index), "choose the card", err));
+    own->shared.index = index;
     own->shared.processors = card->multiProcessorCount;
     own->shared.l2_bytes = (size_t)card->l2CacheSize;
     own->shared.shared_limit = card->sharedMemPerBlockOptin;
@@ -217,7 +235,7 @@ static void describe(struct device *device, const struct cudaDeviceProp *card)
              blas % 100, dnn / 10000, dnn / 100 % 100, dnn % 100);
 }
 
-static enum code open_device(struct device *device, int threads, struct err *err)
+static enum code open_device(struct device *device, int threads, int index, struct err *err)
 {
     struct cudaDeviceProp card;
     struct cuda_device *own = static_cast<struct cuda_device *>(calloc(1, sizeof *own));
@@ -225,7 +243,7 @@ static enum code open_device(struct device *device, int threads, struct err *err
         return err_set(err, NO_MEMORY, "cannot allocate the CUDA device: refused by the system");
     device->state = own;
     device->close = cuda_close;
-    enum code code = open_card(own, &card, err);
+    enum code code = open_card(own, &card, index, err);
     if (code) {
         cuda_close(device);
         return code;
@@ -242,18 +260,22 @@ static enum code open_device(struct device *device, int threads, struct err *err
     device->copy_out = copy_out;
     device->wait = device_wait;
     device->queue = &cuda_queue;
+    device->collective = cuda_collective;
     describe(device, &card);
     return OK;
 }
 
 extern "C" __attribute__((visibility("default"))) enum code pawl_cuda_open(
-    struct device *device, const struct module_contract *contract, int threads, struct err *err);
+    struct device *device, const struct module_contract *contract, int threads,
+    const struct device_place *place, struct err *err);
 
 enum code pawl_cuda_open(struct device *device, const struct module_contract *contract, int threads,
-                         struct err *err)
+                         const struct device_place *place, struct err *err)
 {
+    int cards = 0, index;
     TRY(check_contract(contract, err));
-    TRY(check_driver(err));
+    TRY(check_driver(&cards, err));
+    TRY(choose_card(&index, place, cards, err));
     memset(device, 0, sizeof *device);
-    return open_device(device, threads, err);
+    return open_device(device, threads, index, err);
 }

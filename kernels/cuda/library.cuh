@@ -29,6 +29,13 @@ const char *call_text(const struct op_call *call, char text[CALL_TEXT]);
 // Recordings and slots. queue.cu
 extern const struct device_queue cuda_queue;
 
+// Ranks: nccl.cu, or without_nccl.cu, where it is NULL. ranks_free: whether the memory was theirs.
+// ranks_failed: after a wait, why what the runs left is not to be used.
+extern const struct device_collective *const cuda_collective;
+bool ranks_free(struct device *device, void *memory);
+void ranks_release(struct device *device);
+enum code ranks_failed(struct device *device, struct err *err);
+
 // A dtype in the words of each library; only F32, BF16 and F16 are asked for.
 cudaDataType_t blas_dtype(enum dtype dtype);
 cudnnDataType_t dnn_dtype(enum dtype dtype);

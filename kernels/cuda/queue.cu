@@ -142,10 +142,10 @@ static enum code slot_fetch(struct device *device, struct device_slot *slot, con
 static enum code slot_wait(struct device *device, struct device_slot *slot, bool wait, bool *over,
                            struct err *err)
 {
-    (void)device;
     cudaEvent_t transfer = state_of(slot)->transfer;
     cudaError_t error = wait ? cudaEventSynchronize(transfer) : cudaEventQuery(transfer);
     *over = error == cudaSuccess;
+    if (error == cudaSuccess) return ranks_failed(device, err);
     if (error != cudaErrorNotReady) return cuda_check(error, "wait for a transfer", err);
     forget_error();
     return OK;

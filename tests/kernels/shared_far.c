@@ -13,9 +13,11 @@ struct mapping {
     size_t size;
 };
 
-/* A run (to == NULL) or a copy. */
+/* An act, a copy (`to`), or a run. */
 struct item {
     struct item *next;
+    enum code (*act)(void *context, struct err *err);
+    void *context;
     struct op_call call;
     void *to;
     const void *from;
@@ -56,7 +58,10 @@ static void protect(struct far *far, int how)
 static void take_item(struct far *far, struct item *item)
 {
     protect(far, PROT_READ | PROT_WRITE);
-    if (item->to) {
+    if (item->act) {
+        struct err err;
+        if (item->act(item->context, &err) && !far->failed.code) far->failed = err;
+    } else if (item->to) {
         memcpy(item->to, item->from, item->size);
     } else if (!far->failed.code) {
         struct err err;
@@ -154,6 +159,23 @@ static enum code far_run(struct device *device, struct op_call *call, struct err
         return OK;
     }
     far->counts.runs++;
+    if (far->kind & FAR_QUEUE) {
+        put_off(far, &item);
+        return OK;
+    }
+    take_item(far, &item);
+    return report(far, err);
+}
+
+enum code far_act(struct device *device, enum code (*act)(void *context, struct err *err),
+                  void *context, struct err *err)
+{
+    struct far *far = far_of(device);
+    struct item item = { .act = act, .context = context };
+    if (far->recording) {
+        list_add(far->recording, &item);
+        return OK;
+    }
     if (far->kind & FAR_QUEUE) {
         put_off(far, &item);
         return OK;

@@ -29,6 +29,11 @@ struct far_counts {
 enum code device_open_far(struct device *far, const struct device *inner, int kind,
                           struct err *err);
 
+/* Does `act` in order with the runs, its memory open to the host meanwhile: now, when somebody must
+ * wait, or with each replay of what is recorded. `context` outlives the device. */
+enum code far_act(struct device *far, enum code (*act)(void *context, struct err *err),
+                  void *context, struct err *err);
+
 /* What was done so far. */
 struct far_counts far_counts(const struct device *far);
 

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 #include "tests/kernels/shared_far.h"
+#include "tests/kernels/shared_far_ranks.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
@@ -94,6 +95,32 @@ static void open_device(struct trial *trial, const struct trial_opts *opts)
         MUST(device_open(&inner, opts->device, 2, &err));
     trial->device = inner;
     if (opts->far) MUST(device_open_far(&trial->device, &inner, opts->kind, &err));
+    if (opts->ranks)
+        MUST(far_ranks_open(&trial->ranks, &trial->device, opts->ranks, opts->late, opts->recorded,
+                            &err));
+}
+
+static int arena_value(struct graph *graph, const struct params *params, enum params_arena arena)
+{
+    int value = graph_value(graph, "arena", ROLE_ARENA, DTYPE_F32,
+                            &SHAPE(params_size(params, arena)));
+    graph->values[value].parameter = (int)arena;
+    return value;
+}
+
+void append_update(struct graph *graph, const struct params *params, int64_t nominal)
+{
+    struct op_node node = { .op = OP_GRAD_NORM, .ins = 1, .layer = "update", .backward = true };
+    node.in[0] = arena_value(graph, params, ARENA_GRADIENT);
+    node.attr.optimizer.segments = &params->segments;
+    node.attr.optimizer.nominal = nominal;
+    node.attr.optimizer.clip_norm = 0.5f;
+    graph_node(graph, &node);
+    node.op = OP_SGD;
+    node.ins = 2;
+    node.in[1] = node.in[0];
+    node.in[0] = arena_value(graph, params, ARENA_VALUE);
+    graph_node(graph, &node);
 }
 
 void trial_open(struct trial *trial, const char *model, const struct trial_opts *opts)
@@ -110,8 +137,20 @@ void trial_open(struct trial *trial, const char *model, const struct trial_opts 
     MUST(model_build(&trial->graph, trial->model, &build, &err));
     MUST(params_open(&trial->params, &trial->graph, &trial->device, 1u << ARENA_GRADIENT, &err));
     MUST(params_init(&trial->params, 1, &err));
+    if (opts->sum) {
+        struct op_node sum = { .op = OP_LOSS_SUM,
+                               .in = { trial->graph.loss, trial->graph.weight },
+                               .ins = 2,
+                               .layer = "loss" };
+        graph_node(&trial->graph, &sum);
+    }
     if (!opts->inference) MUST(pass_backward(&trial->graph, opts->accumulate, NULL, &err));
+    if (opts->update)
+        append_update(&trial->graph, &trial->params, opts->batch * (opts->ranks ? opts->ranks : 1));
     struct program_opts how = { .dtype = opts->dtype,
+                                .reduce = opts->ranks > 0,
+                                .bucket_bytes = opts->bucket_bytes,
+                                .no_overlap = opts->no_overlap,
                                 .no_fuse = opts->no_fuse,
                                 .no_reuse = opts->no_reuse,
                                 .no_capture = opts->no_capture,
@@ -134,6 +173,7 @@ void trial_close(struct trial *trial)
     program_close(&trial->program);
     params_close(&trial->params);
     device_close(&trial->device);
+    if (trial->ranks) far_ranks_close(trial->ranks);
     block_free(trial->input);
     json_decref(trial->model);
     arena_release(&trial->arena);
