@@ -2,6 +2,7 @@
  * to another one. */
 #include "cli/documents.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/export.h"
 #include "registry/gc.h"
@@ -15,6 +16,7 @@ static const struct option repair_options[] = {
     REGISTRY_OPTION,
     { "accept-loss", OPTION_FLAG, NULL, "Goes on without entries that are lost, and says so." },
     REASON_OPTION,
+    KEY_OPTIONS,
     { 0 },
 };
 
@@ -49,10 +51,15 @@ static enum code run_repair(struct invocation *in, struct err *err)
     struct repair_opts opts = { .accept_loss = given(in, "accept-loss"),
                                 .actor = actor_of(in),
                                 .reason = reason ? reason : "registry repaired" };
+    struct key key = { 0 };
     TRY(need_registry(in, &dir, err));
+    if (opts.accept_loss && (given(in, "key") || variable(in, "PAWL_KEY")))
+        TRY(secret_key(in, &key, err));
+    if (key.pkey) opts.key = &key;
     enum code code = registry_repair(dir, &result, &opts, err);
     if (result) print_document(in, result, repair_text);
     json_decref(result);
+    key_release(&key);
     return code;
 }
 
@@ -99,6 +106,7 @@ static const struct option import_options[] = {
     REGISTRY_OPTION,
     { "as", OPTION_TEXT, "NAME", "The model's name here; default its name there." },
     REASON_OPTION,
+    KEY_OPTIONS,
     { 0 },
 };
 
@@ -151,10 +159,12 @@ static enum code run_import(struct invocation *in, struct err *err)
                                 .as = text_of(in, "as"),
                                 .actor = actor_of(in),
                                 .reason = reason ? reason : "imported from a bundle" };
-    TRY(open_named(in, &registry, err));
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
     enum code code = registry_import(&registry, &result, &opts, err);
     if (!code) print_document(in, result, import_text);
     json_decref(result);
+    key_release(&key);
     registry_close(&registry);
     return code;
 }

@@ -1,5 +1,5 @@
-/* Taking a bundle in: nothing is believed but what its digests say, nothing is named by the file but
- * content, and the entry comes last. */
+/* Taking a bundle in: nothing is believed but what its digests say, nothing is named by the file
+ * but content, and the entry comes last. */
 #include "registry/export.h"
 
 #include "registry/commit.h"

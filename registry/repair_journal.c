@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "registry/commit.h"
 #include "registry/oci.h"
+#include "registry/trust.h"
 #include "registry/views.h"
 
 #include <stdio.h>
@@ -225,7 +226,10 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
 {
     (void)err;
     const struct repairing *repairing = ((struct walking *)context)->repairing;
+    const struct state *state = &repairing->registry.state;
     if (((struct walking *)context)->accepted) return OK;
+    draft->key = state->open ? NULL : repairing->opts->key;
+    draft->not_before = state->time_s;
     draft->kind = ENTRY_RECOVER;
     draft->actor = repairing->opts->actor;
     draft->reason = repairing->opts->reason;
@@ -241,6 +245,7 @@ static enum code accept_loss(struct walking *walking, struct err *err)
     struct registry *registry = &repairing->registry;
     struct journal_writer writer = { .apply = apply, .decide = decide, .context = walking };
     struct head head = registry->state.head;
+    TRY(trust_may(&registry->state, ENTRY_RECOVER, repairing->opts->key, err));
     TRY(publish_intent(repairing, err));
     TRY(each_beyond(repairing, move_away, err));
     TRY(remove_empty_folders(repairing, err));

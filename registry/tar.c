@@ -48,13 +48,12 @@ static void fill_header(char header[BLOCK], const char *name, uint64_t size, cha
     header[AT_SUM + 7] = ' ';
 }
 
-/* "LENGTH size=SIZE\n", where the length counts itself. */
+/* "LENGTH size=SIZE\n", where the length counts itself: two digits for any size that needs it. */
 static size_t pax_size(char *record, size_t room, uint64_t size)
 {
-    int len = 0;
-    for (int guess = 10; guess < 40 && guess != len; guess++)
-        len = snprintf(record, room, "%d size=%llu\n", guess, (unsigned long long)size);
-    return (size_t)len;
+    unsigned long long number = size;
+    int len = snprintf(NULL, 0, " size=%llu\n", number) + 2;
+    return (size_t)snprintf(record, room, "%d size=%llu\n", len, number);
 }
 
 enum code tar_header(struct fs_writer *writer, const char *name, uint64_t size, struct err *err)
