@@ -1,12 +1,16 @@
-/* pawl registry repair, gc: keeping a registry whole and small. */
+/* pawl registry repair, gc, export, import: keeping a registry whole and small, carrying versions
+ * to another one. */
 #include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
+#include "registry/export.h"
 #include "registry/gc.h"
 #include "registry/repair.h"
 
 #include "base/units.h"
+
+#include <stdio.h>
 
 static const struct option repair_options[] = {
     REGISTRY_OPTION,
@@ -47,14 +51,15 @@ static enum code run_repair(struct invocation *in, struct err *err)
     struct repair_opts opts = { .accept_loss = given(in, "accept-loss"),
                                 .actor = actor_of(in),
                                 .reason = reason ? reason : "registry repaired" };
-    struct key key;
+    struct key key = { 0 };
     TRY(need_registry(in, &dir, err));
-    TRY(secret_key(in, &key, err));
-    opts.key = key.pkey ? &key : NULL;
+    if (opts.accept_loss && (given(in, "key") || variable(in, "PAWL_KEY")))
+        TRY(secret_key(in, &key, err));
+    if (key.pkey) opts.key = &key;
     enum code code = registry_repair(dir, &result, &opts, err);
-    key_release(&key);
     if (result) print_document(in, result, repair_text);
     json_decref(result);
+    key_release(&key);
     return code;
 }
 
@@ -91,6 +96,79 @@ static enum code run_gc(struct invocation *in, struct err *err)
     return code;
 }
 
+static const struct option export_options[] = {
+    REGISTRY_OPTION,
+    { "out", OPTION_TEXT, "FILE", "The bundle to write." },
+    { 0 },
+};
+
+static const struct option import_options[] = {
+    REGISTRY_OPTION,
+    { "as", OPTION_TEXT, "NAME", "The model's name here; default its name there." },
+    REASON_OPTION,
+    KEY_OPTIONS,
+    { 0 },
+};
+
+static enum code run_export(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    struct exported exported;
+    const char *out;
+    TRY(need_text(in, &out, "out", err));
+    TRY(open_named(in, &registry, err));
+    const char **refs = ARENA_ARRAY(in->arena, in->arg_count + 1, const char *);
+    for (int i = 0; i < in->arg_count; i++) refs[i] = in->args[i];
+    enum code code = registry_export(&registry, &exported, out, refs, err);
+    if (!code) {
+        char digest[DIGEST_TEXT], bytes[UNITS_TEXT];
+        digest_text(&exported.digest, digest);
+        units_bytes_text(bytes, (double)exported.bytes);
+        json_t *document = json_pack("{ss ss sI sI sI ss}", "pawl", "exported/1", "file", out,
+                                     "versions", (json_int_t)exported.versions, "content",
+                                     (json_int_t)exported.blobs, "bytes",
+                                     (json_int_t)exported.bytes, "digest", digest);
+        if (!print_json(in, document))
+            printf("%s: %zu versions, %zu files of content, %s\n  %s\n", out, exported.versions,
+                   exported.blobs, bytes, digest);
+        json_decref(document);
+    }
+    registry_close(&registry);
+    return code;
+}
+
+static void import_text(struct str *out, const json_t *result)
+{
+    const json_t *row;
+    size_t i;
+    json_array_foreach(json_object_get(result, "versions"), i, row)
+    {
+        str_addf(out, "%s@%lld%s  %s", text_in(row, "model"), number_in(row, "number"),
+                 json_is_true(json_object_get(row, "existed")) ? " (was there already)" : "",
+                 text_in(row, "digest"));
+        str_addf(out, "  reports taken along: %lld\n", number_in(row, "evidence"));
+    }
+}
+
+static enum code run_import(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    json_t *result = NULL;
+    const char *reason = text_of(in, "reason");
+    struct import_opts opts = { .path = in->args[0],
+                                .as = text_of(in, "as"),
+                                .actor = actor_of(in),
+                                .reason = reason ? reason : "imported from a bundle" };
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
+    enum code code = registry_import(&registry, &result, &opts, err);
+    if (!code) print_document(in, result, import_text);
+    json_decref(result);
+    key_release(&key);
+    registry_close(&registry);
+    return code;
+}
+
 const struct command keep_commands[] = {
     { .name = "registry repair",
       .args = "",
@@ -110,5 +188,25 @@ const struct command keep_commands[] = {
       .example = "pawl registry gc --registry registry",
       .options = gc_options,
       .run = run_gc },
+    { .name = "registry export",
+      .args = "REF...",
+      .least = 1,
+      .most = -1,
+      .help = "Writes versions and their evidence into one file for another registry.",
+      .detail = "The file is a tar with the same bytes every time, and an OCI archive. Channels "
+                "and\napprovals stay behind.",
+      .example = "pawl registry export fashion@1 --out fashion-1.tar --registry registry",
+      .options = export_options,
+      .run = run_export },
+    { .name = "registry import",
+      .args = "FILE",
+      .least = 1,
+      .most = 1,
+      .help = "Takes in what `registry export` wrote, with its origin.",
+      .detail = "Every byte is checked. Reports come along as evidence; a promotion here needs an "
+                "evaluation here.",
+      .example = "pawl registry import fashion-1.tar --registry registry",
+      .options = import_options,
+      .run = run_import },
     { 0 },
 };

@@ -15,13 +15,13 @@
 struct repair_opts {
     bool accept_loss;
     const char *actor, *reason; /* of the recover entry */
-    const struct key *key;      /* that signs it in a registry with keys; NULL: none */
+    const struct key *key;      /* signs it where the registry has keys; borrowed, or NULL */
 };
 
 /* Repairs the registry in `dir`. *result is repair/1 {done, left, lost}: what was mended, what
  * could not be (lists of {message}), and the lost range {from, to, digest} or null. DAMAGED when
  * entries are lost and that was not accepted (then *result is NULL), or when something is left.
- * NOT_FOUND, IO. */
+ * REFUSED when the key may not accept a loss. NOT_FOUND, IO. */
 enum code registry_repair(const char *dir, json_t **result, const struct repair_opts *opts,
                           struct err *err);
 

@@ -138,19 +138,27 @@ static enum code note_retired(void *context, const struct entry *entry, struct e
     return OK;
 }
 
-static enum code mend_report(void *context, const struct entry *entry, struct err *err)
+static enum code mend_files(struct repairing *repairing, json_t *files, struct err *err)
 {
-    struct repairing *repairing = context;
     const char *name;
     json_t *file;
-    if (entry->kind != ENTRY_REPORT) return OK;
-    json_object_foreach(json_object_get(entry->body, "files"), name, file)
+    json_object_foreach(files, name, file)
     {
         struct digest digest;
         bool sound;
         if (!digest_parse(&digest, json_string_value(file))) continue;
-        TRY(mend_content(repairing, &digest, "a report", &sound, err));
+        TRY(mend_content(repairing, &digest, name, &sound, err));
     }
+    return OK;
+}
+
+static enum code mend_evidence(void *context, const struct entry *entry, struct err *err)
+{
+    json_t *row;
+    size_t i;
+    TRY(mend_files(context, json_object_get(entry->body, "files"), err));
+    json_array_foreach(json_object_get(entry->body, "evidence"), i, row)
+        TRY(mend_files(context, json_object_get(row, "files"), err));
     return OK;
 }
 
@@ -167,7 +175,7 @@ enum code repair_content(struct repairing *repairing, struct err *err)
         for (size_t i = 0; !code && i < state->models[m].version_count; i++)
             code = mend_version(repairing, &retired, &state->models[m],
                                 &state->models[m].versions[i], err);
-    if (!code) code = journal_walk(&registry->journal, &again, mend_report, repairing, err);
+    if (!code) code = journal_walk(&registry->journal, &again, mend_evidence, repairing, err);
     reach_release(&retired);
     return code;
 }

@@ -226,7 +226,10 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
 {
     (void)err;
     const struct repairing *repairing = ((struct walking *)context)->repairing;
+    const struct state *state = &repairing->registry.state;
     if (((struct walking *)context)->accepted) return OK;
+    draft->key = state->open ? NULL : repairing->opts->key;
+    draft->not_before = state->time_s;
     draft->kind = ENTRY_RECOVER;
     draft->actor = repairing->opts->actor;
     draft->reason = repairing->opts->reason;

@@ -84,15 +84,18 @@ static enum code visit(void *context, const struct entry *entry, struct err *err
     TRY(state_apply(&registry->state, entry, err));
     registry->state.head = (struct head){ .seq = entry->seq, .digest = entry->digest };
     const char *name;
-    json_t *file;
+    json_t *file, *row;
+    size_t i;
     struct digest digest;
     if (entry->kind == ENTRY_RETIRE && entry_digest(entry, &digest, "digest"))
         append_digest(&verifying->arena, &verifying->retired, &verifying->retired_count, &digest);
     struct err trouble;
     if (statement_check(registry, entry, &trouble)) verify_problem(verifying, &trouble);
     if (entry_text(entry, "statement")) cite(verifying, entry_text(entry, "statement"));
-    if (entry->kind == ENTRY_REPORT)
-        json_object_foreach(json_object_get(entry->body, "files"), name, file)
+    json_object_foreach(json_object_get(entry->body, "files"), name, file)
+        cite(verifying, json_string_value(file));
+    json_array_foreach(json_object_get(entry->body, "evidence"), i, row)
+        json_object_foreach(json_object_get(row, "files"), name, file)
             cite(verifying, json_string_value(file));
     const struct verify_opts *opts = verifying->opts;
     if (opts && opts->seq == entry->seq && !digest_equal(&opts->digest, &entry->digest))

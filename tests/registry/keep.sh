@@ -80,6 +80,16 @@ expect 0 gc --wait 0
 says 'removed 1 files of content'
 [ ! -e "registry/store/sha256/$digest" ] || fail "the stray content is still there"
 expect 2 gc --grace 5
+expect 0 export fashion@1 fashion@production --out bundle.tar
+says "2 versions"
+expect 0 import bundle.tar --as copied --format json
+is_json
+expect 0 import bundle.tar --as copied
+says "was there already"
+expect 0 lineage copied@1
+says "origin   registry sha256:"
+expect 6 import digests
+expect 2 import nothing.tar
 expect 0 verify
 last=$(ls registry/journal/000 | tail -n 1)
 mv -f "registry/journal/000/$last" .
