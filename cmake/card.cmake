@@ -5,7 +5,8 @@ set(card ${CMAKE_SOURCE_DIR}/tests/cuda)
 set(PAWL_CARD_device ${card}/device_test.c ${CMAKE_SOURCE_DIR}/tests/kernels/compare.c
     ${CMAKE_SOURCE_DIR}/tests/kernels/build.c ${CMAKE_SOURCE_DIR}/tests/kernels/cases.c)
 set(PAWL_CARD_program ${card}/program_test.c ${CMAKE_SOURCE_DIR}/tests/model/bench_model.c
-    ${CMAKE_SOURCE_DIR}/tests/kernels/shared_far.c)
+    ${CMAKE_SOURCE_DIR}/tests/kernels/shared_far.c ${CMAKE_SOURCE_DIR}/tests/model/shared_far_ranks.c
+    ${CMAKE_SOURCE_DIR}/tests/comm/shared_threads.c)
 set(PAWL_CARD_train ${card}/train_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
 
 # Further sources and libraries decide which device card_open gives.

@@ -3,7 +3,7 @@
 
 #include "base/rng.h"
 #include "tests/kernels/shared_far.h"
-#include "tests/kernels/shared_far_ranks.h"
+#include "tests/model/shared_far_ranks.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include "model/bucket.h"
 #include "tests/comm/threads.h"
 #include "tests/kernels/shared_far.h"
-#include "tests/kernels/shared_far_ranks.h"
+#include "tests/model/shared_far_ranks.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

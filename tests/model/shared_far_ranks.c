@@ -1,7 +1,7 @@
 /* A collective is two acts among the runs: where it may begin, and where a join needs it over. */
-#include "shared_far_ranks.h"
+#include "tests/model/shared_far_ranks.h"
 
-#include "shared_far.h"
+#include "tests/kernels/shared_far.h"
 
 #include <string.h>
 
