@@ -46,7 +46,7 @@ enum code registry_check_view(const struct registry *registry, struct err *err)
     return journal_holds(&registry->journal, &head, err);
 }
 
-static enum code hint_at_damage(enum code code, struct err *err)
+enum code registry_hint_damage(enum code code, struct err *err)
 {
     if (code == DAMAGED && err && !*err->hint)
         err_hint(err, "`pawl registry verify` lists all that is wrong; a copy of the registry has "
@@ -60,7 +60,7 @@ enum code registry_refresh(struct registry *registry, struct err *err)
     struct head head = registry->state.head;
     enum code code = registry_check_view(registry, err);
     if (!code) code = journal_end(&registry->journal, &head, apply, &change, err);
-    return hint_at_damage(code, err);
+    return registry_hint_damage(code, err);
 }
 
 enum code registry_commit(struct registry *registry, registry_decide with, void *context,
@@ -73,7 +73,7 @@ enum code registry_commit(struct registry *registry, registry_decide with, void 
     bool new_entry;
     enum code code = registry_check_view(registry, err);
     if (!code) code = journal_commit(&registry->journal, &head, &writer, &new_entry, err);
-    if (code) return hint_at_damage(code, err);
+    if (code) return registry_hint_damage(code, err);
     if (seq) *seq = new_entry ? head.seq : 0;
     if (new_entry && views_write(registry, &ignored))
         log_warn("entry %lld is recorded, but a view of it was not written: %s",

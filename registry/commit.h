@@ -25,6 +25,9 @@ enum code registry_check_view(const struct registry *registry, struct err *err);
 enum code registry_check_identity(const struct registry *registry, struct digest *id,
                                   struct err *err);
 
+/* Passes `code` on; damage without a hint gets one: where to see all of it. */
+enum code registry_hint_damage(enum code code, struct err *err);
+
 /* The bytes that registry.json must have for this id, in the arena. */
 struct bytes registry_identity(struct arena *arena, const struct digest *id);
 /* Leaves a mark that the registry has keys, before the entry that says so: where it is, no view is

@@ -252,7 +252,7 @@ out:
     gather_release(&g);
     snapshot_close(&from);
     arena_release(&arena);
-    return code;
+    return registry_hint_damage(code, err);
 }
 
 enum code snapshot_write(struct registry *registry, int64_t behind, struct err *err)
