@@ -153,6 +153,7 @@ METHOD_RUN(run_corpus)
     corpus.call = (struct weights_call){ .value = corpus_value,
                                          .context = &corpus,
                                          .rows = sample->n,
+                                         .percentile = sample->metric->biased,
                                          .scratch = metric_scratch(sample->outcomes) +
                                                     (sample->first ? (size_t)sample->n : 0) };
     TRY(take(&corpus, sample, err));

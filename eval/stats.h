@@ -66,6 +66,7 @@ struct weights_call {
     const int64_t *share;   /* [rows] how many alike rows a row stands for; NULL: 1 each */
     const int32_t *cluster; /* [rows] 0 .. clusters - 1; NULL: none. Not together with share */
     int64_t clusters;
+    bool percentile; /* no acceleration is wanted: the jackknife is left out */
 };
 
 /* Likewise. The acceleration is the jackknife's: over single units up to JACKKNIFE_GROUPS of them,

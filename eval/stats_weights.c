@@ -133,6 +133,7 @@ enum code bootstrap_weights(struct bootstrap *bootstrap, const struct weights_ca
     REQUIRE(call->rows > 0 && call->rows < INT32_MAX && !(call->share && call->cluster));
     for (int64_t r = 0; call->share && r < call->rows; r++) drawn += call->share[r] - 1;
     room.groups = call->share || room.units < JACKKNIFE_GROUPS ? room.units : JACKKNIFE_GROUPS;
+    if (call->percentile) room.groups = 0;
     *bootstrap = (struct bootstrap){ .count = count };
     TRY(take(&memory, &room, call, count, threads, err));
     bootstrap->sorted = memory;
@@ -141,7 +142,7 @@ enum code bootstrap_weights(struct bootstrap *bootstrap, const struct weights_ca
     bootstrap->estimate = call->value(call->context, once, room.benches[0].scratch);
     bootstrap->degenerate = true;
     if (count == 0) return OK;
-    if (!call->share) assign_groups(&room, rng_mix(opts->key, 0x6A61636B));
+    if (!call->share && room.groups) assign_groups(&room, rng_mix(opts->key, 0x6A61636B));
     struct drawer drawer = { draw_best(), opts->key, drawn };
 #pragma omp parallel num_threads(threads)
     {
