@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -365,5 +366,20 @@ Test(method_ask, answers_do_not_depend_on_threads)
                       "%s with %d threads", names[m], threads);
             cr_expect_eq(isnan(again.check), m != 0, "%s", names[m]);
         }
+    }
+}
+
+Test(method_ask, the_manual_names_every_metric_and_method)
+{
+    static char text[1 << 16];
+    FILE *file = fopen(PAWL_SOURCE_DIR "/docs/metrics.md", "r");
+    cr_assert_not_null(file);
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    cr_assert(fclose(file) == 0 && size > 0 && size < sizeof text - 1);
+    for (size_t i = 0; i < metric_count + method_count; i++) {
+        const char *name = i < metric_count ? metrics[i].name : methods[i - metric_count].name;
+        char quoted[80];
+        snprintf(quoted, sizeof quoted, "`%s`", name);
+        cr_expect_not_null(strstr(text, quoted), "docs/metrics.md does not name %s", name);
     }
 }
