@@ -86,10 +86,12 @@ def markdown(rows, command, date):
         total = row["experiments"]
         size = f"{row['n']:,}" if row["n"] >= row["smallest_n"] else f"({row['n']:,})"
         mark = " **over**" if row["over"] else ""
+        power = (f"{percent(row['passes'], total)}, {percent(row['fails'], total)}"
+                 if row["method"] != "mcnemar" else "only for margin 0")
         text += (f"| `{row['method']}` | {row['scenario']} | {size} | {total:,} | "
                  f"{percent(row['false_pass'], total)}{mark} | {100 * row['limit']:.1f} | "
-                 f"{percent(row['false_fail'], total)} | {percent(row['passes'], total)}, "
-                 f"{percent(row['fails'], total)} | {percent(row['unusable'], total)} |\n")
+                 f"{percent(row['false_fail'], total)} | {power} | "
+                 f"{percent(row['unusable'], total)} |\n")
     return text
 
 

@@ -45,15 +45,19 @@ struct slope stats_slope(const double *value, int64_t n)
 
 enum { LANES = 8, WORD_BITS = 32 };
 
-/* The sum of part - bar under the signs of one pattern. */
+/* The sum of part - bar over the rows that have a positive sign in one pattern. */
 static double flipped(const double *part, int64_t n, double bar, uint64_t key, uint64_t pattern)
 {
+    static const double keep[2] = { 0, 1 };
     double lane[LANES] = { 0 }, sum = 0;
     for (int64_t at = 0; at < n; at += 4 * WORD_BITS) {
         struct philox signs = philox4x32(key, (uint64_t)at, pattern);
-        for (int64_t i = 0; i < 4 * WORD_BITS && at + i < n; i++) {
-            uint32_t bit = signs.word[i / WORD_BITS] >> (i % WORD_BITS) & 1;
-            lane[i % LANES] += (part[at + i] - bar) * (bit ? -1.0 : 1.0);
+        int64_t here = n - at < 4 * WORD_BITS ? n - at : 4 * WORD_BITS;
+        for (int64_t i = 0; i < here; i += LANES) {
+            uint32_t bits = signs.word[i / WORD_BITS] >> (i % WORD_BITS);
+            int64_t some = here - i < LANES ? here - i : LANES;
+            for (int64_t l = 0; l < some; l++)
+                lane[l] += (part[at + i + l] - bar) * keep[bits >> l & 1];
         }
     }
     for (int l = 0; l < LANES; l++) sum += lane[l];
@@ -63,15 +67,16 @@ static double flipped(const double *part, int64_t n, double bar, uint64_t key, u
 double stats_sign_flip(const double *part, int64_t n, double bar, bool above,
                        const struct resample_opts *opts)
 {
-    double lane[LANES] = { 0 }, observed = 0, sign = above ? 1 : -1;
+    double lane[LANES] = { 0 }, total = 0, sign = above ? 1 : -1;
     int64_t reached = 0;
     for (int64_t i = 0; i < n; i++) lane[i % LANES] += part[i] - bar;
-    for (int l = 0; l < LANES; l++) observed += sign * lane[l];
+    for (int l = 0; l < LANES; l++) total += lane[l];
+    double observed = sign * total;
     /* Patterns that equal the observed sum up to rounding count as reaching it. */
     double least = observed - 1e-12 * fabs(observed);
     int threads = bootstrap_threads(opts->threads);
 #pragma omp parallel for schedule(static) num_threads(threads) reduction(+ : reached)
     for (int64_t b = 0; b < opts->count; b++)
-        reached += sign * flipped(part, n, bar, opts->key, (uint64_t)b) >= least;
+        reached += sign * (2 * flipped(part, n, bar, opts->key, (uint64_t)b) - total) >= least;
     return ((double)reached + 1) / ((double)opts->count + 1);
 }
