@@ -92,6 +92,28 @@ static double read_margin(struct reader *reader, bool *relative, const struct no
     return NAN;
 }
 
+/* What a bar can be. */
+struct range {
+    double low, high;
+    const char *words;
+};
+
+static struct range range_of(const struct metric *metric)
+{
+    static const struct {
+        const char *metric;
+        struct range range;
+    } others[] = { { "r2", { -INFINITY, 1, "at most 1" } },
+                   { "mcc", { -1, 1, "from -1 to 1" } },
+                   { "perplexity", { 0, INFINITY, "at least 0" } },
+                   { "bits_per_byte", { 0, INFINITY, "at least 0" } } };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i].metric, metric->name) == 0) return others[i].range;
+    bool share = metric->unit == UNIT_NONE && metric->statistic != STATISTIC_MEAN;
+    return share ? (struct range){ 0, 1, "from 0 to 1" }
+                 : (struct range){ 0, INFINITY, "at least 0" };
+}
+
 /* A bar in the metric's unit; NaN after a problem. */
 static double read_bar(struct reader *reader, const struct node *node, const struct metric *metric)
 {
@@ -116,13 +138,15 @@ static double read_bar(struct reader *reader, const struct node *node, const str
             ->hint = reason;
         return NAN;
     }
-    bool share = metric->unit == UNIT_NONE && metric->statistic != STATISTIC_MEAN;
-    if (value < 0 || (share && value > 1)) {
+    struct range range = range_of(metric);
+    if (value < range.low || value > range.high) {
+        bool share = range.low == 0 && range.high == 1;
         reader_refuse(reader, node,
                       arena_format(reader->arena, "the bar of '%s' must be %s, got %s",
-                                   metric->name, share ? "from 0 to 1" : "at least 0",
+                                   metric->name, range.words,
                                    text_shown(reader->arena, node->text)))
-            ->hint = share && value <= 100 ? "shares are written as 0.91, not 91" : NULL;
+            ->hint = share && value > 1 && value <= 100 ? "shares are written as 0.91, not 91"
+                                                        : NULL;
         return NAN;
     }
     return value;
@@ -299,7 +323,9 @@ static json_t *read_gap(struct reader *reader, const struct node *gate)
     }
     const struct node *first = list->first, *second = list->first->next;
     bool rest = strcmp(second->text, "rest") == 0;
-    if (strcmp(first->text, second->text) == 0 || strcmp(first->text, "rest") == 0) {
+    bool vain = strcmp(first->text, second->text) == 0 || strcmp(first->text, "rest") == 0 ||
+                strcmp(first->text, "all") == 0 || strcmp(second->text, "all") == 0;
+    if (vain) {
         reader_refuse(reader, first, "a gap is between two slices")->hint = "write [NAME, rest]";
         return NULL;
     }
@@ -379,6 +405,7 @@ static void add_particulars(struct reader *reader, json_t *json, const struct no
 
 void reader_gate(struct reader *reader, json_t *gates, const struct node *gate, bool goal)
 {
+    int before = reader->problems->count;
     const struct metric *metric = read_metric(reader, gate);
     int found = read_rule(reader, gate);
     if (!metric || found < 0) return;
@@ -397,6 +424,7 @@ void reader_gate(struct reader *reader, json_t *gates, const struct node *gate, 
         gap = read_gap(reader, gate);
         fine = fine && gap;
     }
+    fine = fine && reader->problems->count == before;
     const char *id = slice && fine ? read_id(reader, gate, slice, metric, rule) : NULL;
     if (isnan(bar) || !id) {
         json_decref(slice);
