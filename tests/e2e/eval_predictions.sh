@@ -28,6 +28,12 @@ expect 3 eval suite.yaml --predictions weak.csv --baseline-predictions good.csv 
 expect 2 eval suite.yaml --predictions good.csv
 says '--baseline-predictions FILE'
 json good/report.json
+expect 0 config schema --kind report
+json out
+if command -v python3 >/dev/null && python3 -c 'import jsonschema' 2>/dev/null; then
+    python3 -c 'import json, jsonschema
+jsonschema.validate(json.load(open("good/report.json")), json.load(open("out")))' || fail 'the report is not what its schema says'
+fi
 
 # --- the same bytes where libm takes other ways; a replay that differs anywhere is exit 6
 cat >many.yaml <<'EOT'
