@@ -2,6 +2,7 @@
 #include "cli/groups.h"
 #include "cli/kinds.h"
 #include "cli/shared.h"
+#include "eval/report_schema.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -91,9 +92,11 @@ static enum code run_explain(struct invocation *in, struct err *err)
 
 static enum code run_schema(struct invocation *in, struct err *err)
 {
-    const struct kind *kind;
-    TRY(find_kind(in, &kind, err));
-    json_t *schema = schema_json(kind);
+    const struct kind *kind = NULL;
+    const char *name = text_of(in, "kind");
+    bool report = name && strcmp(name, "report") == 0; /* written by pawl, read by others */
+    if (!report) TRY(find_kind(in, &kind, err));
+    json_t *schema = report ? report_schema() : schema_json(kind);
     puts(json_pretty(in->arena, schema, NULL));
     json_decref(schema);
     return OK;
@@ -128,7 +131,7 @@ const struct command config_commands[] = {
       .args = "",
       .least = 0,
       .most = 0,
-      .help = "Prints the JSON Schema of a kind, for editors.",
+      .help = "Prints the JSON Schema of a kind, for editors; of report, too.",
       .example = "pawl config schema --kind suite",
       .options = kind_options,
       .run = run_schema },

@@ -51,9 +51,10 @@ void html_interval(struct str *out, const struct interval_picture *picture)
     str_addf(out, "<svg width=\"100%%\" height=\"22\" role=\"img\" aria-label=\"%s\">",
              picture->label ? picture->label : "");
     if (isfinite(picture->bar)) {
-        double bar = percent(picture->bar, picture);
+        double bar = percent(picture->bar, picture), from = picture->more ? bar : 0;
+        if (picture->both) from = percent(-picture->bar, picture);
         str_addf(out, "<rect class=\"right\" x=\"%.2f%%\" y=\"2\" width=\"%.2f%%\" height=\"18\"/>",
-                 picture->more ? bar : 0, picture->more ? 100 - bar : bar);
+                 from, picture->more ? 100 - from : bar - from);
     }
     str_add(out, "<line class=\"axis\" x1=\"0\" x2=\"100%\" y1=\"11\" y2=\"11\"/>");
     if (bounded)
@@ -63,6 +64,11 @@ void html_interval(struct str *out, const struct interval_picture *picture)
         double bar = percent(picture->bar, picture);
         str_addf(out, "<line class=\"bar\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"1\" y2=\"21\"/>", bar,
                  bar);
+        if (picture->both) {
+            bar = percent(-picture->bar, picture);
+            str_addf(out, "<line class=\"bar\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"1\" y2=\"21\"/>",
+                     bar, bar);
+        }
     }
     if (isfinite(picture->value))
         str_addf(out, "<circle class=\"dot\" cx=\"%.2f%%\" cy=\"11\" r=\"4.5\"/>",
@@ -114,9 +120,25 @@ static void head(struct page *page)
     str_addf(out, " on %lld rows of split ",
              (long long)json_integer_value(json_object_get(data, "rows")));
     markup_text(out, html_word(data, "split"));
-    str_addf(out, "; intervals are %g&nbsp;%%%s</p></div></header>\n",
+    str_addf(out, "; intervals are %g&nbsp;%%%s</p>",
              100 * html_real(json_object_get(page->report, "quality"), "interval"),
              json_is_null(json_object_get(inputs, "registry")) ? "; unsealed" : "");
+    struct str exposure = { 0 };
+    exposure_text(&exposure, page->report);
+    if (exposure.len) str_addf(out, "<p class=\"soft\">%s</p>", str_text(&exposure));
+    str_release(&exposure);
+    str_add(out, "</div></header>\n");
+}
+
+/* "0.91 to 0.93"; nothing where there are no bounds. */
+static void add_interval(struct str *out, const char *tag, const json_t *value,
+                         const struct metric *metric)
+{
+    char low[NUMBER_TEXT], high[NUMBER_TEXT];
+    double from = html_real(value, "low"), to = html_real(value, "high");
+    if (isnan(from) && isnan(to)) return;
+    str_addf(out, "<%s>%s to %s</%s>", tag, number_text(low, from, metric->unit),
+             number_text(high, to, metric->unit), tag);
 }
 
 /* The candidate's whole-split values, large. */
@@ -129,16 +151,17 @@ static void tiles(struct page *page)
     json_array_foreach(values, index, value)
     {
         if (strcmp(html_word(value, "slice"), "all") != 0 ||
-            strcmp(html_word(value, "subject"), "candidate") != 0)
+            strcmp(html_word(value, "subject"), "candidate") != 0 ||
+            strcmp(html_word(value, "condition"), "clean") != 0)
             continue;
         const struct metric *metric = metric_find(html_word(value, "metric"));
-        char text[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
+        char text[NUMBER_TEXT];
         str_addf(page->out, "<div class=\"tile\"><span>%s", metric->name);
         if (json_object_get(value, "k")) str_addf(page->out, " (k = %g)", html_real(value, "k"));
-        str_addf(page->out, "</span><b>%s</b><span>%s to %s</span></div>",
-                 number_text(text, html_real(value, "value"), metric->unit),
-                 number_text(low, html_real(value, "low"), metric->unit),
-                 number_text(high, html_real(value, "high"), metric->unit));
+        str_addf(page->out, "</span><b>%s</b>",
+                 number_text(text, html_real(value, "value"), metric->unit));
+        add_interval(page->out, "span", value, metric);
+        str_add(page->out, "</div>");
     }
     str_add(page->out, "</div>\n");
 }
@@ -147,8 +170,9 @@ static void tiles(struct page *page)
 static void scale_of(struct interval_picture *picture)
 {
     double from = INFINITY, to = -INFINITY;
-    const double ends[] = { picture->value, picture->low, picture->high, picture->bar };
-    for (size_t i = 0; i < 4; i++) {
+    const double ends[] = { picture->value, picture->low, picture->high, picture->bar,
+                            picture->both ? -picture->bar : NAN };
+    for (size_t i = 0; i < 5; i++) {
         if (!isfinite(ends[i])) continue;
         if (ends[i] < from) from = ends[i];
         if (ends[i] > to) to = ends[i];
@@ -161,26 +185,67 @@ static void scale_of(struct interval_picture *picture)
 
 static void gate_numbers(struct str *out, const json_t *gate, const struct metric *metric)
 {
-    char text[NUMBER_TEXT], low[NUMBER_TEXT], high[NUMBER_TEXT];
-    const char *gain = *html_word(gate, "against") ? "<span class=\"soft\">gain</span> " : "";
-    str_addf(out, "<div class=\"num\">%s<b>%s</b><small>%s to %s</small><small>n = %.0f, ", gain,
-             number_text(text, html_real(gate, "value"), metric->unit),
-             number_text(low, html_real(gate, "low"), metric->unit),
-             number_text(high, html_real(gate, "high"), metric->unit), html_real(gate, "n"));
+    char text[NUMBER_TEXT];
+    const char *gain = *html_word(gate, "against") ? "<span class=\"soft\">gain</span> "
+                       : *html_word(gate, "over")  ? "<span class=\"soft\">slope</span> "
+                                                   : "";
+    str_addf(out, "<div class=\"num\">%s<b>%s</b>", gain,
+             number_text(text, html_real(gate, "value"), metric->unit));
+    add_interval(out, "small", gate, metric);
+    str_addf(out, "<small>n = %.0f, ", html_real(gate, "n"));
     markup_text(out, html_word(gate, "method"));
     str_add(out, "</small></div>");
+}
+
+/* Words under a gate's title, each with what it is about. */
+static void gate_about(struct page *page, const json_t *gate, const struct metric *metric)
+{
+    struct str *out = page->out;
+    static const struct {
+        const char *key, *word;
+    } words[] = { { "against", "against" }, { "over", "over" }, { "perturb", "under" } };
+    char bar[NUMBER_TEXT];
+    const json_t *gap = json_object_get(gate, "gap");
+    if (gap) {
+        str_add(out, "between ");
+        markup_text(out, json_string_value(json_array_get(gap, 0)));
+        str_add(out, " and ");
+        markup_text(out, json_string_value(json_array_get(gap, 1)));
+        str_add(out, "; ");
+    } else if (strcmp(html_word(gate, "slice"), "all") != 0) {
+        str_add(out, "on ");
+        html_slice(page, html_word(gate, "slice"));
+        str_add(out, "; ");
+    }
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (!*html_word(gate, words[i].key)) continue;
+        str_addf(out, "%s ", words[i].word);
+        markup_text(out, html_word(gate, words[i].key));
+        str_add(out, "; ");
+    }
+    bool moved = html_real(gate, "bar") != fabs(html_real(gate, "decided_at"));
+    if (moved && !json_is_true(json_object_get(gate, "relative")))
+        str_addf(out, "decided at %s; ",
+                 number_text(bar, html_real(gate, "decided_at"), metric->unit));
 }
 
 static void gate_demand(struct page *page, const json_t *gate, const struct metric *metric)
 {
     struct str *out = page->out;
     char bar[NUMBER_TEXT];
+    static const char *const options[][2] = { { "k", "k =" },
+                                              { "class", "class" },
+                                              { "q", "q =" } };
     str_addf(out, "<div class=\"what\"><h3>%s", metric->name);
-    if (json_object_get(gate, "k")) str_addf(out, " (k = %g)", html_real(gate, "k"));
-    const char *rule = html_word(gate, "rule");
+    for (size_t i = 0; i < 3; i++)
+        if (json_object_get(gate, options[i][0]))
+            str_addf(out, " (%s %g)", options[i][1], html_real(gate, options[i][0]));
     str_add_char(out, ' ');
-    for (const char *c = rule; *c; c++) str_add_char(out, *c == '_' ? ' ' : *c);
-    str_addf(out, " %s", number_text(bar, html_real(gate, "bar"), metric->unit));
+    for (const char *c = html_word(gate, "rule"); *c; c++) str_add_char(out, *c == '_' ? ' ' : *c);
+    if (json_is_true(json_object_get(gate, "relative")))
+        str_addf(out, " %.4g&nbsp;%%", 100 * html_real(gate, "bar"));
+    else
+        str_addf(out, " %s", number_text(bar, html_real(gate, "bar"), metric->unit));
     if (json_is_true(json_object_get(gate, "goal")))
         str_add(out, "<span class=\"tag\">goal</span>");
     if (!json_is_true(json_object_get(gate, "counts")))
@@ -188,19 +253,7 @@ static void gate_demand(struct page *page, const json_t *gate, const struct metr
     if (strcmp(html_word(gate, "decide"), "point") == 0)
         str_add(out, "<span class=\"tag\">decided by the point value</span>");
     str_add(out, "</h3><p class=\"soft\">");
-    if (strcmp(html_word(gate, "slice"), "all") != 0) {
-        str_add(out, "on ");
-        html_slice(page, html_word(gate, "slice"));
-        str_add(out, "; ");
-    }
-    if (*html_word(gate, "against")) {
-        str_add(out, "against ");
-        markup_text(out, html_word(gate, "against"));
-        str_add(out, "; ");
-    }
-    if (html_real(gate, "bar") != fabs(html_real(gate, "decided_at")))
-        str_addf(out, "decided at %s; ",
-                 number_text(bar, html_real(gate, "decided_at"), metric->unit));
+    gate_about(page, gate, metric);
     markup_text(out, html_word(gate, "why"));
     str_add(out, *html_word(gate, "why") ? " <code>" : "<code>");
     markup_text(out, html_word(gate, "id"));
@@ -212,12 +265,14 @@ static void gate_card(struct page *page, const json_t *gate)
     struct str *out = page->out, label = { 0 };
     const struct metric *metric = metric_find(html_word(gate, "metric"));
     const char *verdict = html_word(gate, "verdict"), *rule = html_word(gate, "rule");
-    bool more = strcmp(rule, "at_most") != 0 && strcmp(rule, "gain_at_most") != 0;
+    bool both = strcmp(rule, "gap") == 0;
+    bool more = !both && strcmp(rule, "at_most") != 0 && strcmp(rule, "gain_at_most") != 0;
     struct interval_picture picture = { .value = html_real(gate, "value"),
                                         .low = html_real(gate, "low"),
                                         .high = html_real(gate, "high"),
                                         .bar = html_real(gate, "decided_at"),
-                                        .more = more };
+                                        .more = more,
+                                        .both = both };
     str_addf(&label, "value %.4g, interval %.4g to %.4g, bar %.4g", picture.value, picture.low,
              picture.high, picture.bar);
     picture.label = str_text(&label);
@@ -282,9 +337,11 @@ void report_html(struct page *page)
     if (classes) {
         str_add(out, "<div class=\"two\">\n");
         html_confusion(page);
-        html_reliability(page);
+        if (!page->scores->subjects[0].hard) html_reliability(page);
         str_add(out, "</div>\n");
     }
+    html_conditions(page);
+    html_compare(page);
     html_examples(page);
     html_system(page);
     html_inputs(page);

@@ -13,6 +13,7 @@ struct page {
     const struct scores *scores;
     const struct dataset *dataset;
     const struct split *split;
+    void *row; /* room for one row of inputs, once it is needed */
 };
 
 /* The name of a slice, of a class by its name. */
@@ -30,7 +31,7 @@ extern const char *const html_style[];
  * `more`: the right side of the bar is above it. */
 struct interval_picture {
     double value, low, high, bar, from, to;
-    bool more;
+    bool more, both;   /* both: right is from -bar to bar */
     const char *label; /* read aloud instead of the picture */
 };
 void html_interval(struct str *out, const struct interval_picture *picture);
@@ -43,8 +44,14 @@ void html_confusion(struct page *page);
 void html_reliability(struct page *page);
 void html_system(struct page *page);
 void html_inputs(struct page *page);
+void html_conditions(struct page *page);
 /* Reads rows of the dataset; what cannot be read is left out. */
 void html_examples(struct page *page);
+/* Each baseline beside the model, row by row. */
+void html_compare(struct page *page);
+/* Opens a list of examples, and one of them (its <div> is left open; false: it cannot be read). */
+void html_examples_open(struct page *page);
+bool html_example(struct page *page, int64_t row);
 
 /* An image of u8 pixels [height, width, channels] (1 or 3 channels) as a PNG data URI. */
 void html_png(struct str *out, const uint8_t *pixels, int height, int width, int channels);

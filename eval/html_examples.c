@@ -158,35 +158,48 @@ static void show_answer(struct page *page, int64_t row)
     str_addf(out, "<br><small>row %lld</small>", (long long)scores->id[row]);
 }
 
-void html_examples(struct page *page)
+/* The column of inputs that examples are shown by; NULL: predictions alone. */
+static const struct column *input_of(const struct page *page)
+{
+    return page->split ? split_column(page->split, page->dataset->input) : NULL;
+}
+
+void html_examples_open(struct page *page)
+{
+    const struct column *input = input_of(page);
+    str_addf(page->out, "<div class=\"examples%s\">", input && is_image(input) ? "" : " rows");
+}
+
+bool html_example(struct page *page, int64_t row)
 {
     struct str *out = page->out;
-    struct worst worst[EXAMPLES];
     struct err ignored;
-    const struct column *input = page->split ? split_column(page->split, page->dataset->input)
-                                             : NULL;
+    const struct column *input = input_of(page);
+    if (input && !page->row) page->row = arena_take(page->arena, (size_t)input->row_bytes);
+    if (input && dataset_read(page->dataset, input, (uint64_t)row, 1, page->row, &ignored))
+        return false;
+    str_add(out, "<div class=\"example\">");
+    if (input && is_image(input)) {
+        str_add(out, "<img alt=\"\" src=\"");
+        html_png(out, page->row, (int)input->dim[1], (int)input->dim[2], (int)input->dim[3]);
+        str_add(out, "\">");
+    } else if (input) {
+        show_features(page, input, page->row);
+    }
+    show_answer(page, row);
+    return true;
+}
+
+void html_examples(struct page *page)
+{
+    struct worst worst[EXAMPLES];
     size_t count = find_worst(page, worst);
     if (count == 0) return;
-    bool image = input && is_image(input);
     bool classes = page->scores->task == TASK_CLASSIFICATION;
-    str_addf(out,
-             "<section><h2>Worst examples</h2><p class=\"note\">%s</p><div class=\"examples%s\">",
-             classes ? "Mistakes that the model was surest of." : "Rows with the largest errors.",
-             image ? "" : " rows");
-    void *row = arena_take(page->arena, input ? (size_t)input->row_bytes : 1);
-    for (size_t i = 0; i < count; i++) {
-        if (input && dataset_read(page->dataset, input, (uint64_t)worst[i].row, 1, row, &ignored))
-            continue;
-        str_add(out, "<div class=\"example\">");
-        if (image) {
-            str_add(out, "<img alt=\"\" src=\"");
-            html_png(out, row, (int)input->dim[1], (int)input->dim[2], (int)input->dim[3]);
-            str_add(out, "\">");
-        } else if (input) {
-            show_features(page, input, row);
-        }
-        show_answer(page, worst[i].row);
-        str_add(out, "</div>");
-    }
-    str_add(out, "</div></section>\n");
+    str_addf(page->out, "<section><h2>Worst examples</h2><p class=\"note\">%s</p>",
+             classes ? "Mistakes that the model was surest of." : "Rows with the largest errors.");
+    html_examples_open(page);
+    for (size_t i = 0; i < count; i++)
+        if (html_example(page, worst[i].row)) str_add(page->out, "</div>");
+    str_add(page->out, "</div></section>\n");
 }

@@ -9,10 +9,12 @@ static const json_t *values_of(const struct page *page)
     return json_object_get(json_object_get(page->report, "quality"), "values");
 }
 
+/* A value of the rows as they are. */
 static bool is_of(const json_t *value, const char *slice, const char *subject)
 {
     return strcmp(html_word(value, "slice"), slice) == 0 &&
-           strcmp(html_word(value, "subject"), subject) == 0;
+           strcmp(html_word(value, "subject"), subject) == 0 &&
+           strcmp(html_word(value, "condition"), "clean") == 0;
 }
 
 static const json_t *value_like(const struct page *page, const json_t *like, const char *subject)
@@ -85,7 +87,7 @@ static const char *slice_metric(const struct page *page)
 static bool is_slice_row(const struct page *page, const json_t *value)
 {
     return strcmp(html_word(value, "metric"), slice_metric(page)) == 0 &&
-           strcmp(html_word(value, "subject"), "candidate") == 0;
+           is_of(value, html_word(value, "slice"), "candidate");
 }
 
 /* One scale for all slices. */
@@ -164,6 +166,7 @@ void html_system(struct page *page)
 {
     struct str *out = page->out;
     const json_t *measured = json_object_get(page->report, "measured");
+    if (json_is_null(json_object_get(measured, "machine"))) return; /* no model was run */
     str_add(out, "<section><h2>Measured</h2><p class=\"note\">On ");
     markup_text(out, html_word(measured, "machine"));
     str_add(out, ", device ");

@@ -47,6 +47,8 @@ void report_markdown(struct str *out, const json_t *report);
 void explain_trial(struct str *out, const struct trial *trial, const struct suite *suite,
                    const struct decision *decision, const json_t *inputs);
 
+/* "at_least" as people say it: "at least"; "" for no rule. */
+const char *rule_words(const char *rule);
 /* What a gate demands: "accuracy better by 0.0200 against linear on footwear". */
 void demand_text(struct str *out, const json_t *gate);
 /* Why a gate's verdict is what it is, with the rows that would decide. */

@@ -62,8 +62,7 @@ static void add_options(struct str *out, const json_t *gate)
             str_addf(out, " (%s %g)", options[i].words, real_of(gate, options[i].key));
 }
 
-/* "accuracy better by 0.02 against linear on footwear". */
-void demand_text(struct str *out, const json_t *gate)
+const char *rule_words(const char *rule)
 {
     static const struct {
         const char *rule, *words;
@@ -74,14 +73,19 @@ void demand_text(struct str *out, const json_t *gate)
                   { "gain_at_most", "gain at most" },
                   { "gap", "gap at most" },
                   { "trend", "slope per version at least" } };
-    const struct metric *metric = metric_find(text_of(gate, "metric"));
-    const char *words = "", *rule = text_of(gate, "rule");
-    char bar[NUMBER_TEXT];
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
-        if (strcmp(rules[i].rule, rule) == 0) words = rules[i].words;
+        if (strcmp(rules[i].rule, rule) == 0) return rules[i].words;
+    return "";
+}
+
+/* "accuracy better by 0.02 against linear on footwear". */
+void demand_text(struct str *out, const json_t *gate)
+{
+    const struct metric *metric = metric_find(text_of(gate, "metric"));
+    char bar[NUMBER_TEXT];
     str_add(out, metric->name);
     add_options(out, gate);
-    str_addf(out, " %s %s", words, bar_text(bar, gate, metric->unit));
+    str_addf(out, " %s %s", rule_words(text_of(gate, "rule")), bar_text(bar, gate, metric->unit));
     if (*text_of(gate, "against")) str_addf(out, " against %.26s", text_of(gate, "against"));
     if (*text_of(gate, "over")) str_addf(out, " over %s", text_of(gate, "over"));
     const json_t *gap = json_object_get(gate, "gap");

@@ -28,6 +28,34 @@ expect 3 eval suite.yaml --predictions weak.csv --baseline-predictions good.csv 
 expect 2 eval suite.yaml --predictions good.csv
 says '--baseline-predictions FILE'
 json good/report.json
+expect 0 config schema --kind report
+json out
+if command -v python3 >/dev/null && python3 -c 'import jsonschema' 2>/dev/null; then
+    python3 -c 'import json, jsonschema
+jsonschema.validate(json.load(open("good/report.json")), json.load(open("out")))' || fail 'the report is not what its schema says'
+fi
+
+# --- the same bytes where libm takes other ways; a replay that differs anywhere is exit 6
+cat >many.yaml <<'EOT'
+pawl: suite/1
+name: many
+goals: [{id: quality, metric: accuracy, at_least: 0.85}]
+guards:
+  - {metric: log_loss, at_most: 0.6}
+  - {metric: brier, against: baseline, not_worse_by: 2%}
+  - {metric: macro_f1, at_least: 0.8}
+  - {metric: mcc, at_least: 0.7}
+  - {metric: ece, at_most: 0.4}
+  - {metric: accuracy, gap: [old, rest], at_most: 0.2}
+slices: [{name: old, where: {column: age, above_quantile: 0.6}}]
+EOT
+expect 0 eval many.yaml --predictions good.csv --baseline-predictions weak.csv --out many
+expect 0 gate many --threads 1
+cp out usual
+for tunables in glibc.cpu.hwcaps=-AVX2,-FMA glibc.cpu.hwcaps=-AVX512F,-AVX2,-FMA,-FMA4,-AVX,-SSE4_2; do
+    GLIBC_TUNABLES=$tunables expect 0 gate many
+    cmp -s out usual || fail "another decision under $tunables"
+done
 
 # --- JSON lines in another order are the same predictions
 perl -F, -lane 'if ($. == 1) { @n = @F; next } print "{", join(", ", map { "\"$n[$_]\": $F[$_]" } 0 .. $#n), "}"' good.csv |

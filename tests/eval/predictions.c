@@ -3,6 +3,7 @@
 #include "tests/eval/stage.h"
 
 #include "eval/predict.h"
+#include "eval/report_schema.h"
 
 static const char *put(struct stage *stage, const char *name, const char *text)
 {
@@ -346,6 +347,9 @@ Test(predictions, a_file_that_stands_alone_is_judged_by_its_own_rows)
         cr_expect_eq(code, alone[i].code, "%s: %d %s", alone[i].name, code, err.message);
         if (code != alone[i].code || !alone[i].verdict) continue;
         const char *part = strstr(alone[i].gates, "latency") ? "measured" : "quality";
+        struct str why = { 0 };
+        cr_expect(report_conforms(result.json, &why), "%s: %s", alone[i].name, str_text(&why));
+        str_release(&why);
         const json_t *gate = stage_gate(&result, part, "g");
         cr_expect_str_eq(stage_word(gate, "verdict"), alone[i].verdict, "%s", alone[i].name);
         cr_expect_str_eq(stage_word(gate, "reason"), alone[i].reason, "%s: %s", alone[i].name,

@@ -3,6 +3,11 @@
  * explained. */
 #include "tests/eval/stage.h"
 
+#include "eval/report_schema.h"
+
+#define FACTS(look)                                                                                \
+    "{\"id\": \"sha256:12\", \"seal\": 3, \"look\": " look                                         \
+    ", \"exposures\": 2, \"model\": \"m\", \"number\": 1}"
 #define GATE(text)   "goals: [{id: g, " text "}]\n"
 #define SLICES(text) "slices: [" text "]\n"
 /* rows 0, 2, 4, ... of column g cannot be told by a threshold; halves can */
@@ -56,10 +61,10 @@ static const struct rule_row rows[] = {
       "inconclusive", "no_history", NULL },
     { "no history, first passes", "first: pass\n" GATE("metric: accuracy, trend: 0, over: m@prod"),
       NULL, NULL, OK, "pass", "no_history", NULL },
-    { "first look", GATE("metric: accuracy, at_least: 0.8"), NULL, "{\"look\": 1}", OK, "pass",
-      "bound", "alpha     0.025: the suite's 0.05 halved 1 time, for look 1" },
-    { "too many looks", GATE("metric: accuracy, at_least: 0.885"), NULL, "{\"look\": 5}",
-      INCONCLUSIVE, "inconclusive", "interval_covers_bar", "look 5" },
+    { "first look", GATE("metric: accuracy, at_least: 0.8"), NULL, FACTS("1"), OK, "pass", "bound",
+      "alpha     0.025: the suite's 0.05 halved 1 time, for look 1" },
+    { "too many looks", GATE("metric: accuracy, at_least: 0.885"), NULL, FACTS("5"), INCONCLUSIVE,
+      "inconclusive", "interval_covers_bar", "look 5" },
     { "clusters", "cluster: c\n" GATE("metric: accuracy, at_least: 0.8"), NULL, NULL, CONFIG, NULL,
       NULL, NULL },
     { "every row a cluster", "cluster: g\n" GATE("metric: accuracy, at_least: 0.8"), NULL, NULL, OK,
@@ -125,6 +130,9 @@ Test(rules, decide_replay_and_explain)
             continue;
         }
         const json_t *gate = stage_gate(&result, "quality", "g");
+        struct str why = { 0 };
+        cr_expect(report_conforms(result.json, &why), "%s: %s", row->name, str_text(&why));
+        str_release(&why);
         cr_expect_str_eq(stage_word(gate, "verdict"), row->verdict, "%s: %s", row->name,
                          stage_word(gate, "verdict"));
         cr_expect_str_eq(stage_word(gate, "reason"), row->reason, "%s: %s", row->name,
