@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "registry/deploy.h"
+#include "registry/trust.h"
 #include "workflow/add.h"
 #include "workflow/evaluate.h"
 
@@ -52,6 +53,22 @@ static void report(struct chain *c, enum release_step step, bool skipped, const 
     if (c->request->done) c->request->done(c->request->context, step, skipped, text, hex);
 }
 
+/* Whether the key may sign what each step writes down. */
+static enum code check_key(struct chain *c, enum release_step last, struct err *err)
+{
+    static const struct {
+        enum release_step step;
+        enum entry_kind kind;
+    } rows[] = { { STEP_ADD, ENTRY_REGISTER },
+                 { STEP_EVAL, ENTRY_SEAL },
+                 { STEP_PROMOTE, ENTRY_PROMOTE } };
+    TRY(registry_refresh(&c->registry, err));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].step <= last)
+            TRY(trust_may(&c->registry.state, rows[i].kind, c->request->key, err));
+    return OK;
+}
+
 /* What a later step would stumble over is said before training, not hours after. */
 static enum code look_ahead(struct chain *c, enum release_step last, struct err *err)
 {
@@ -65,6 +82,7 @@ static enum code look_ahead(struct chain *c, enum release_step last, struct err 
     TRY(registry_open(&c->registry, c->request->registry, err));
     c->registry_open = true;
     c->registry.key = c->request->key;
+    TRY(check_key(c, last, err));
     c->released->open = c->registry.open;
     if (last < STEP_EVAL) return OK;
     if (!e->suite) {

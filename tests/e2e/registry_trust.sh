@@ -60,8 +60,8 @@ keys:
   - {person: grace, roles: [approver, policy], key: $(public grace)}
   - {person: linus, roles: [approver, policy], key: $(public linus horse)}
 channels:
-  - {name: staging}
-  - {name: production, after: [staging], approvals: {approver: 2}, waive: [verdict]}
+  - {name: staging, waive: [verdict]}
+  - {name: production, after: [staging], approvals: {approver: 2}}
 EOT
 expect 0 config check policy.yaml
 expect 5 registry init registry --policy policy.yaml --key ada.key
@@ -99,17 +99,30 @@ says 'pawl eval SUITE --model small@1'
 expect 5 eval suite.yaml --model small@1
 says "cannot write a 'seal' entry"
 PAWL_KEY=ada.key expect 3 eval suite.yaml --model small@1
-expect 5 promote small@1 staging --reason try --key ada.key
-says "its newest report is 'fail'"
-sed -i '/beyond/d' suite.yaml
-PAWL_KEY=ada.key expect 0 eval suite.yaml --model small@1
-says 'sealed 2 times, under 2 bars'
 export PAWL_KEY=ada.key
 expect 5 promote small@1 canary --reason try
 says 'the policy does not name this channel, only staging, production' 'policy set'
 expect 5 promote small@1 production --reason try
 says 'rule after: it was never on staging' 'pawl promote small@1 staging --reason TEXT'
-expect 0 promote small@1 staging --reason 'it passes'
+expect 5 promote small@1 staging --reason try
+says "its newest report is 'fail'"
+
+# --- a waiver, for one gate and one channel; the report stays as it is
+waive() { expect "$1" registry waive small@1 --for "$2" --key grace.key --reason 'this once' "${@:3}"; }
+waive 2 staging --gate beyond
+says 'when it expires'
+waive 2 staging --rule verdict --expires 1d
+waive 5 production --gate beyond --expires 1d
+says 'lets nobody waive rule verdict'
+waive 5 staging --gate quality --expires 1d
+says 'no gate of that name'
+waive 0 staging --gate beyond --expires 1d
+expect 0 promote small@1 staging --reason 'waived'
+expect 0 registry show small@1
+says 'fail'
+sed -i '/beyond/d' suite.yaml
+expect 0 eval suite.yaml --model small@1
+says 'sealed 2 times, under 2 bars'
 expect 5 promote small@1 production --reason try
 says '0 of 2 persons with the role approver' 'pawl registry approve small@1 --for production'
 expect 5 registry approve small@1 --for production --reason mine
@@ -119,9 +132,6 @@ expect 0 registry approve small@1 --for production --key grace.key --reason 'loo
 says 'said before'
 expect 0 registry approve small@1 --for production --key linus.key --passphrase-file horse --reason 'me too' --expires 1d
 expect 2 registry approve small@1 --for production --key grace.key --reason late --expires 2020-01-01T00:00:00Z
-expect 2 registry waive small@1 --for production --key grace.key --reason late --gate quality
-says 'when it expires'
-expect 5 registry waive small@1 --for production --key grace.key --reason late --gate quality --expires 1d
 expect 0 promote small@1 production --reason 'approved by two'
 expect 0 registry resolve small@production
 expect 5 rollback small production --reason try --key grace.key
@@ -189,6 +199,16 @@ expect 5 registry revoke "$(id_of linus horse)" --reason 'too many'
 says 'too few persons'
 expect 0 registry verify
 says 'sound'
+
+# --- the whole way in one command, signed
+cat >>small.yaml <<'EOT'
+eval: {suite: suite.yaml}
+registry: {path: registry, model: small, channel: staging}
+EOT
+expect 5 release small.yaml --run runs/second --set train.seed=2 --key linus.key --passphrase-file horse
+[ ! -e runs/second ] || fail 'trained before saying that the key may not add'
+expect 0 release small.yaml --run runs/second --set train.seed=2
+says 'small@staging -> small@2'
 
 # --- an open registry says so, takes no key, and is closed for good by a policy
 unset PAWL_KEY PAWL_REGISTRY
