@@ -1,9 +1,12 @@
 /* Step time of whole training steps: forward, backward, norm, clip, AdamW, on random rows.
  *
- *   bench_train_step [--precision f32|bf16] [--isa avx2] [--profile] [--seconds S] [CASE...]
+ *   bench_train_step [--device cuda] [--precision f32|bf16|f16] [--isa avx2] [--profile]
+ *                    [--no-capture] [--seconds S] [CASE...]
  *
  * One line a case: median, fastest and slowest step in ms. `--profile` adds the time of each node.
- * bench/peers/torch_step.py measures the same cases; bench/compare.sh runs both in turn. */
+ * On a device with a queue the host does not wait for a step: blocks are read late, and a figure is
+ * the mean over a window of steps. Without names every case that fits a CPU is run.
+ * bench/peers/torch_step.py measures the same cases; bench/compare.py runs both in turn. */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "kernels/cpu/cpu.h"
@@ -17,17 +20,22 @@ static const struct bench_case {
     const char *name, *config;
     struct shape input;
     int64_t classes;
+    bool large; /* for a card */
 } cases[] = {
-    { "demo-cnn", "configs/fashion-cnn.yaml", { 3, { 28, 28, 1 } }, 10 },
-    { "mlp", "bench/configs/mlp.yaml", { 3, { 28, 28, 1 } }, 10 },
-    { "resnet18", "bench/configs/resnet18.yaml", { 3, { 32, 32, 3 } }, 10 },
+    { "demo-cnn", "configs/fashion-cnn.yaml", { 3, { 28, 28, 1 } }, 10, false },
+    { "mlp", "bench/configs/mlp.yaml", { 3, { 28, 28, 1 } }, 10, false },
+    { "resnet18", "bench/configs/resnet18.yaml", { 3, { 32, 32, 3 } }, 10, false },
+    { "mlp4096", "bench/configs/mlp4096.yaml", { 1, { 4096 } }, 10, true },
+    { "resnet50", "bench/configs/resnet50.yaml", { 3, { 224, 224, 3 } }, 1000, true },
 };
 
-enum { CASES = sizeof cases / sizeof *cases, MOST_STEPS = 4096, WARM_STEPS = 3 };
+enum { CASES = sizeof cases / sizeof *cases, MOST_STEPS = 4096, WARM_STEPS = 3, WINDOW = 20 };
 
 struct setting {
     enum dtype dtype;
     bool profile;
+    const char *device; /* "cpu", "cuda" */
+    bool no_capture;
     double seconds;
     const char *isa; /* "avx2": as if the processor had no more; NULL: all that it has */
 };
@@ -83,13 +91,14 @@ static enum code open_run(struct run *run, const struct bench_case *c, const str
     if (how->isa)
         TRY(device_open_cpu_isa(&run->device, 0, how->isa, err));
     else
-        TRY(device_open(&run->device, "cpu", 0, err));
+        TRY(device_open(&run->device, how->device, 0, err));
     TRY(step_params(&run->params, run->model, &run->experiment, &run->device, false, err));
     TRY(params_init(&run->params, 1, err));
     run->augment = run->experiment.augment ? node_json(run->experiment.augment) : NULL;
     struct step_opts opts = { .model = run->model,
                               .augment = run->augment,
                               .dtype = how->dtype,
+                              .no_capture = how->no_capture,
                               .experiment = &run->experiment };
     TRY(step_open(&run->step, &run->params, &opts, err));
     make_batch(run, c);
@@ -113,6 +122,64 @@ static int by_value(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void print_line(const struct run *run, const struct bench_case *c, const struct setting *how,
+                       double *ms, int count)
+{
+    static const char *const names[] = {
+        [DTYPE_F32] = "f32", [DTYPE_BF16] = "bf16", [DTYPE_F16] = "f16"
+    };
+    qsort(ms, (size_t)count, sizeof *ms, by_value);
+    printf("%-10s %-5s batch %-4lld median %9.3f ms  fastest %9.3f  slowest %9.3f  (%d %s)\n",
+           c->name, names[how->dtype], (long long)run->experiment.batch, ms[count / 2], ms[0],
+           ms[count - 1], count, run->device.queue ? "windows" : "steps");
+}
+
+/* One step whose block is read when it is there; waits only when too many are under way. */
+static enum code late_step(struct run *run, int64_t s, int64_t *outstanding, struct err *err)
+{
+    struct program *program = &run->step.whole_program;
+    struct step_block block = run->step.block, got;
+    bool taken = true;
+    block.step = block.optimizer_time = s;
+    block.rate = 1e-3f;
+    block.valid_rows = run->batch.valid;
+    TRY(program_block_write(program, &block, err));
+    TRY(program_run(program, err));
+    TRY(program_block_ask(program, err));
+    ++*outstanding;
+    while (taken && *outstanding > 0) {
+        TRY(program_block_take(program, &got, *outstanding == PROGRAM_LATE, &taken, err));
+        *outstanding -= taken;
+    }
+    return OK;
+}
+
+static enum code measure_late(struct run *run, const struct bench_case *c,
+                              const struct setting *how, struct err *err)
+{
+    double *ms = ARENA_ARRAY(&run->arena, MOST_STEPS, double), begin = clock_monotonic();
+    int64_t outstanding = 0;
+    int count = 0;
+    struct program *program = &run->step.whole_program;
+    const struct graph *graph = &run->step.whole;
+    if (run->step.passes != 1) return err_set(err, USAGE, "one pass a step is measured here");
+    program_input(program, graph->input, run->batch.input);
+    program_input(program, graph->target, run->batch.target);
+    program_input(program, graph->ordinal, run->batch.ordinal);
+    for (int64_t s = 0; count < MOST_STEPS; s += WINDOW) {
+        TRY(run->device.wait(&run->device, err));
+        double from = clock_monotonic();
+        uint64_t waits = run->device.waits;
+        if (count > 5 && from - begin > how->seconds) break;
+        for (int i = 0; i < WINDOW; i++) TRY(late_step(run, s + i, &outstanding, err));
+        if (run->device.waits != waits) return err_set(err, DEVICE, "the host waited in a step");
+        TRY(run->device.wait(&run->device, err));
+        if (s >= WINDOW) ms[count++] = (clock_monotonic() - from) * 1e3 / WINDOW;
+    }
+    print_line(run, c, how, ms, count);
+    return OK;
+}
+
 static enum code measure(struct run *run, const struct bench_case *c, const struct setting *how,
                          struct err *err)
 {
@@ -125,10 +192,7 @@ static enum code measure(struct run *run, const struct bench_case *c, const stru
         TRY(step_run(&run->step, &run->batch, s, s, 1e-3, &result, err));
         if (s >= WARM_STEPS) ms[count++] = (clock_monotonic() - from) * 1e3;
     }
-    qsort(ms, (size_t)count, sizeof *ms, by_value);
-    printf("%-10s %-5s batch %-4lld median %9.3f ms  fastest %9.3f  slowest %9.3f  (%d steps)\n",
-           c->name, dtype_name(how->dtype), (long long)run->experiment.batch, ms[count / 2], ms[0],
-           ms[count - 1], count);
+    print_line(run, c, how, ms, count);
     return OK;
 }
 
@@ -137,7 +201,8 @@ static enum code profile(struct run *run, struct err *err)
     enum { REPEATS = 10 };
     struct program *program = &run->step.whole_program;
     double *seconds = ARENA_ARRAY(&run->arena, program->count, double), total = 0;
-    program->block->skip = 0;
+    TRY(run->device.copy_in(&run->device, program->block, &run->step.block, sizeof run->step.block,
+                            err));
     TRY(program_profile(program, REPEATS, seconds, err));
     for (int n = 0; n < program->count; n++) total += seconds[n];
     for (int n = 0; n < program->count; n++) {
@@ -161,7 +226,10 @@ static int run_case(const struct bench_case *c, const struct setting *how)
     struct err err = { 0 };
     run.problems.arena = &run.arena;
     enum code code = open_run(&run, c, how, &err);
-    if (!code) code = measure(&run, c, how, &err);
+    if (!code && run.device.queue)
+        code = measure_late(&run, c, how, &err);
+    else if (!code)
+        code = measure(&run, c, how, &err);
     if (!code && how->profile && run.step.passes == 1) code = profile(&run, &err);
     if (code) fprintf(stderr, "%s: %s\n", c->name, err.message);
     close_run(&run);
@@ -170,13 +238,17 @@ static int run_case(const struct bench_case *c, const struct setting *how)
 
 int main(int argc, char **argv)
 {
-    struct setting how = { .seconds = 5 };
+    struct setting how = { .seconds = 5, .device = "cpu" };
     bool chosen = false, failed = false;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--profile") == 0)
             how.profile = true;
         else if (strcmp(argv[i], "--precision") == 0 && i + 1 < argc)
-            how.dtype = strcmp(argv[++i], "bf16") == 0 ? DTYPE_BF16 : DTYPE_F32;
+            dtype_parse(&how.dtype, argv[++i]);
+        else if (strcmp(argv[i], "--device") == 0 && i + 1 < argc)
+            how.device = argv[++i];
+        else if (strcmp(argv[i], "--no-capture") == 0)
+            how.no_capture = true;
         else if (strcmp(argv[i], "--isa") == 0 && i + 1 < argc)
             how.isa = argv[++i];
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)
@@ -184,8 +256,15 @@ int main(int argc, char **argv)
         else
             chosen = true;
     }
+    struct device device;
+    struct err err = { 0 };
+    if (device_open(&device, how.device, 0, &err)) {
+        printf("SKIPPED: %s\n", err.message);
+        return 77;
+    }
+    device_close(&device);
     for (size_t c = 0; c < CASES; c++) {
-        bool wanted = !chosen;
+        bool wanted = !chosen && !cases[c].large;
         for (int i = 1; i < argc; i++) wanted |= strcmp(argv[i], cases[c].name) == 0;
         if (wanted) failed |= run_case(&cases[c], &how) != 0;
     }

@@ -113,6 +113,7 @@ struct device {
     int threads;           /* worker threads that a run may use */
     uint32_t fast_dtypes;  /* bits of dtypes that hardware computes quickly */
     bool host_memory;      /* alloc gives memory that the host may touch (ref, cpu) */
+    bool fast_tf32;        /* hardware has TF32 */
     bool tf32;             /* f32 products may round their factors to 11 bits (cuda); set before
                             * prepare, algorithms then say "tf32" */
     const struct kernel *kernels; /* [OP_COUNT]; run == NULL: the op is not there */

@@ -176,7 +176,7 @@ static const struct field early_stop_fields[] = {
 };
 
 static const char *const last_batch_words[] = { "drop", "pad", NULL };
-static const char *const precision_words[] = { "auto", "f32", "bf16", NULL };
+static const char *const precision_words[] = { "auto", "f32", "tf32", "bf16", NULL };
 static const char *const non_finite_words[] = { "stop", "skip", NULL };
 static const char *const determinism_words[] = { "run", "world", "off", NULL };
 
@@ -249,8 +249,8 @@ static const struct field train_fields[] = {
       .words = precision_words,
       .fallback = "auto",
       .since = "0.1",
-      .help = "Compute type; 'auto' takes bf16 where the hardware has it, else "
-              "f32. Weights stay f32.",
+      .help = "Compute type; 'auto' takes bf16 where the hardware has it, else f32. 'tf32' rounds "
+              "the factors of products to 11 bits, on a card. Weights stay f32.",
       .example = "f32" },
     { .key = "determinism",
       .type = FIELD_WORD,

@@ -12,7 +12,7 @@
 /* `experiment/1`, for document_load. */
 extern const struct kind experiment_kind;
 
-enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_BF16 };
+enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_TF32, PRECISION_BF16 };
 enum determinism { DETERMINISM_RUN, DETERMINISM_WORLD, DETERMINISM_OFF };
 enum non_finite { NON_FINITE_STOP, NON_FINITE_SKIP };
 

@@ -153,9 +153,10 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
     optimizer_read(&e->optimizer, node_at(train, "optimizer"));
     schedule_read(&e->schedule, node_at(train, "schedule"));
     const char *precision = node_text(train, "precision");
-    e->precision = strcmp(precision, "bf16") == 0  ? PRECISION_BF16
-                   : strcmp(precision, "f32") == 0 ? PRECISION_F32
-                                                   : PRECISION_AUTO;
+    e->precision = strcmp(precision, "bf16") == 0   ? PRECISION_BF16
+                   : strcmp(precision, "tf32") == 0 ? PRECISION_TF32
+                   : strcmp(precision, "f32") == 0  ? PRECISION_F32
+                                                    : PRECISION_AUTO;
     e->non_finite = strcmp(node_text(train, "non_finite"), "skip") == 0 ? NON_FINITE_SKIP
                                                                         : NON_FINITE_STOP;
     e->clip_norm = real_or_zero(train, "clip.norm");

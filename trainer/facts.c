@@ -28,9 +28,10 @@ json_t *run_facts(const struct experiment *experiment, const struct dataset *dat
         document_values(experiment->document, AFFECTS_SCHEDULE_END), "data", "path",
         experiment->data, "digest", digest_value(&dataset->digest), "device", "name", device->name,
         "description", device->description, "threads", device->threads, "precision",
-        dtype_name(dtype), "ranks", "world", ranks, "shards", (json_int_t)experiment->shards,
-        "determinism", words[experiment->determinism], "build", build ? build : PAWL_VERSION,
-        "seed", (json_int_t)experiment->seed, "started", clock_utc(time));
+        device->tf32 ? "tf32" : dtype_name(dtype), "ranks", "world", ranks, "shards",
+        (json_int_t)experiment->shards, "determinism", words[experiment->determinism], "build",
+        build ? build : PAWL_VERSION, "seed", (json_int_t)experiment->seed, "started",
+        clock_utc(time));
     if (!fs_digest("/proc/self/exe", &binary, NULL, NULL))
         json_object_set_new(facts, "binary", digest_value(&binary));
     return facts;

@@ -42,6 +42,11 @@ static enum code choose_precision(struct trainer *t, struct err *err)
     bool fast = t->device.fast_dtypes >> DTYPE_BF16 & 1;
     t->dtype = DTYPE_F32;
     if (t->experiment->precision == PRECISION_AUTO && fast) t->dtype = DTYPE_BF16;
+    t->device.tf32 = t->experiment->precision == PRECISION_TF32;
+    if (t->device.tf32 && !t->device.fast_tf32) {
+        err_set(err, CONFIG, "cannot train in tf32: %s has no TF32", t->device.description);
+        return err_hint(err, "Use `precision: f32`, or a CUDA device.");
+    }
     if (t->experiment->precision != PRECISION_BF16) return OK;
     t->dtype = DTYPE_BF16;
     if (fast) return OK;

@@ -69,7 +69,8 @@ static enum code compile(struct step *step, struct program *program, struct grap
 {
     struct program_opts how = { .dtype = opts->dtype,
                                 .plan_only = opts->plan_only,
-                                .no_fuse = opts->no_fuse };
+                                .no_fuse = opts->no_fuse,
+                                .no_capture = opts->no_capture };
     return program_compile(program, graph, step->device, step->params, &how, err);
 }
 

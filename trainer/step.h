@@ -47,7 +47,7 @@ struct step_opts {
     enum dtype dtype;
     const float *class_weights; /* or NULL */
     const struct experiment *experiment;
-    bool plan_only, no_fuse;
+    bool plan_only, no_fuse, no_capture;
 };
 
 /* The arenas of params that an experiment needs. */

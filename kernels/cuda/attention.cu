@@ -108,8 +108,9 @@ static __device__ __forceinline__ void put_row(T *to, const float (&value)[N], f
 }
 
 template <class T, int N>
-static __global__ __launch_bounds__(THREADS) void attention(T *y, float *lse, const T *q,
-                                                            const T *k, const T *v, struct heads h)
+static __global__ __launch_bounds__(THREADS, 2) void attention(T *y, float *lse, const T *q,
+                                                               const T *k, const T *v,
+                                                               struct heads h)
 {
     struct place at = place_of(h.queries, h.heads);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, key_head = at.head / h.group;
@@ -167,9 +168,9 @@ template <class T> struct above {
 };
 
 template <class T, int N>
-static __global__ __launch_bounds__(THREADS) void attention_dq(T *dq, const T *q, const T *k,
-                                                               const T *v, struct above<T> above,
-                                                               struct heads h)
+static __global__ __launch_bounds__(THREADS, 2) void attention_dq(T *dq, const T *q, const T *k,
+                                                                  const T *v, struct above<T> above,
+                                                                  struct heads h)
 {
     struct place at = place_of(h.queries, h.heads);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32, key_head = at.head / h.group;
@@ -208,10 +209,10 @@ static __global__ __launch_bounds__(THREADS) void attention_dq(T *dq, const T *q
 }
 
 template <class T, int N>
-static __global__ __launch_bounds__(THREADS) void attention_dkv(T *dk, T *dv, const T *q,
-                                                                const T *k, const T *v,
-                                                                struct above<T> above,
-                                                                struct heads h)
+static __global__ __launch_bounds__(THREADS, 2) void attention_dkv(T *dk, T *dv, const T *q,
+                                                                   const T *k, const T *v,
+                                                                   struct above<T> above,
+                                                                   struct heads h)
 {
     struct place at = place_of(h.keys, h.heads / h.group);
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;

@@ -253,6 +253,7 @@ static enum code open_device(struct device *device, int threads, int index, stru
     device->name = "cuda";
     device->threads = threads ? threads : 1;
     device->fast_dtypes = DTYPE_BIT(DTYPE_F32) | DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_F16);
+    device->fast_tf32 = true;
     device->kernels = own->kernels;
     device->alloc = device_alloc;
     device->free = device_free;

@@ -113,6 +113,34 @@ Test(far, predictions_are_those_of_the_device_inside)
     small_close(&small);
 }
 
+Test(far, tf32_reaches_the_device_or_is_refused)
+{
+    struct small small;
+    struct experiment experiment;
+    struct err err = { 0 };
+    struct device device, inner;
+    struct train_opts opts = { .opened = &device };
+    small_open(&small);
+    small_experiment(&small, &experiment, NULL,
+                     "  epochs: 1\n  batch: 16\n  optimizer: {sgd: {lr: 0.1}}");
+    for (int card = 0; card < 2; card++) {
+        static const enum precision asked[] = { PRECISION_TF32, PRECISION_F32 };
+        for (int p = 0; p < 2; p++) {
+            struct trainer trainer = { .experiment = &experiment, .opts = &opts };
+            MUST(device_open(&inner, "cpu", 1, &err));
+            inner.fast_tf32 = card;
+            MUST(device_open_far(&device, &inner, FAR_PLAIN, &err));
+            experiment.precision = asked[p];
+            enum code code = trainer_compile(&trainer, &err);
+            cr_expect_eq(code, card || p ? OK : CONFIG, "card %d, precision %d", card, p);
+            cr_expect(code || trainer.device.tf32 == (p == 0));
+            if (code) cr_expect(strstr(err.message, "tf32") && err.hint[0]);
+            trainer_release(&trainer);
+        }
+    }
+    small_close(&small);
+}
+
 /* The bits of a row depend on its tile, so the default tile is checked by its size alone. */
 Test(far, auto_says_why_it_takes_the_cpu_and_a_named_device_is_never_replaced)
 {

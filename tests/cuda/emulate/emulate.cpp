@@ -214,6 +214,7 @@ extern "C" enum code device_open_emulated(struct device *device)
     snprintf(device->description, sizeof device->description, "emulation of the CUDA kernels");
     device->threads = 1;
     device->fast_dtypes = DTYPE_BIT(DTYPE_F32) | DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_F16);
+    device->fast_tf32 = true;
     device->kernels = kernels;
     device->alloc = host_alloc;
     device->free = host_free;
