@@ -1,5 +1,6 @@
 /* Several ranks as threads: the same bits for any number of them where that is promised, the same
- * numbers within rounding elsewhere; failures, drifted weights and stop requests are heard by all. */
+ * numbers within rounding elsewhere; failures, drifted weights and stop requests are heard by
+ * all. */
 #include "small.h"
 
 #include "tests/comm/threads.h"
