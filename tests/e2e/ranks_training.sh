@@ -60,6 +60,8 @@ expect 75 train plain.yaml --run moved --ranks 2 --time-limit 1ms
 expect 2 train plain.yaml --run moved
 says 'by 2 ranks and would be by 1' '--allow-inexact'
 expect 0 train plain.yaml --run moved --allow-inexact
+expect 0 plan plain.yaml --ranks 2
+says '2 ranks with 16 rows of each batch'
 expect 2 train plain.yaml --run uneven --ranks 3
 says 'a batch that 3 divides: 33'
 expect 2 train small.yaml --run coupled --ranks 2
@@ -90,6 +92,22 @@ expect 2 train plain.yaml --run batch
 says 'srun --mpi=pmix --ntasks=4 pawl train'
 expect 0 train plain.yaml --run batch --no-launch-detection
 unset SLURM_JOB_ID SLURM_NTASKS SLURM_PROCID
+
+# --- the job script: what srun ended with, and a requeue on 75 alone
+mkdir bin
+printf '#!/bin/sh\necho "srun $*" >>calls\nexit "$SRUN_CODE"\n' >bin/srun
+printf '#!/bin/sh\necho "scontrol $*" >>calls\n' >bin/scontrol
+chmod +x bin/*
+for code in 0 1 75; do
+    got=0
+    SRUN_CODE=$code SLURM_JOB_ID=9 PATH=$work/bin:$PATH \
+        bash "$here/../../configs/slurm/train.sbatch" plain.yaml --quiet || got=$?
+    [ "$got" = "$code" ] || fail "the job script ends with $got, not $code"
+done
+printf 'srun --mpi=pmix pawl train plain.yaml --quiet\n%.0s' 1 2 3 >wanted
+echo 'scontrol requeue 9' >>wanted
+diff wanted calls >&2 || fail "the job script's calls"
+
 expect 2 train plain.yaml --ranks 0
 says "'--ranks' must be at least 1"
 expect 0 doctor
