@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/log.h"
+#include "base/process.h"
 #include "trainer/signals.h"
 
 #include <errno.h>
@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define FOLDER_VARIABLE "PAWL_RANKS_DIR"
+#define FOLDER_NAME     "pawl-ranks-" /* and the parent's process number */
 
 enum { STATUS_LIMIT = 1 << 16, POLL_MS = 20 };
 static const double start_s = 10, behind_s = 5, end_s = 12, last_word_s = 1;
@@ -73,9 +74,9 @@ enum code ranks_say_started(const struct invocation *in, int rank, struct err *e
 enum code ranks_say_ended(const struct invocation *in, int rank, enum code code,
                           const struct err *why, struct err *err)
 {
-    json_t *status = json_pack("{s:s,s:i,s:s,s:I,s:i,s:s}", "pawl", "rank-status/1", "rank", rank,
-                               "state", "ended", "pid", (json_int_t)getpid(), "code", (int)code,
-                               "text", code_text(code));
+    json_t *status = json_pack("{s:s,s:i,s:s,s:f,s:I,s:i,s:s}", "pawl", "rank-status/1", "rank",
+                               rank, "state", "ended", "at_s", clock_monotonic(), "pid",
+                               (json_int_t)getpid(), "code", (int)code, "text", code_text(code));
     if (code)
         json_object_set_new(status, "why",
                             json_pack("{s:s,s:s,s:s,s:i,s:i}", "message", why->message, "hint",
@@ -211,21 +212,6 @@ static bool ended(const json_t *status)
     return state && strcmp(state, "ended") == 0;
 }
 
-/* Whether a process runs; one that has ended and waits for its parent to look does not. */
-static bool alive(pid_t pid)
-{
-    char path[64], text[512];
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return false;
-    ssize_t len = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (len <= 0) return false;
-    text[len] = '\0';
-    const char *state = strrchr(text, ')'); /* the command's name may hold anything */
-    return state && state[1] == ' ' && state[2] != 'Z' && state[2] != 'X';
-}
-
 /* Learns who the ranks are, and notices who is gone without having said what it came to. */
 static void look_at_ranks(struct parent *parent)
 {
@@ -240,7 +226,7 @@ static void look_at_ranks(struct parent *parent)
         if (!child->pid) continue;
         parent->started++;
         if (child->gone) continue;
-        child->gone = !alive(child->pid);
+        child->gone = !process_runs(child->pid);
         parent->running += !child->gone;
         if (!child->gone) continue;
         if (parent->first <= 0) parent->first = clock_monotonic();
@@ -269,11 +255,11 @@ static void hand_on_request(struct parent *parent, double now)
     parent->told = true;
 }
 
-/* One rank is lost, or mpirun is, or one stays behind when others have ended: the rest is told,
- * then killed. mpirun itself would take twice its kill timeout for that, and sleeps meanwhile. */
+/* One rank is lost, or mpirun is, or one of them stays behind when a rank has ended: the rest is
+ * told, then killed. mpirun itself would take twice its kill timeout for that, asleep. */
 static void end_the_rest(struct parent *parent, double now)
 {
-    bool behind = parent->running && parent->first > 0 && now - parent->first > behind_s;
+    bool behind = parent->first > 0 && now - parent->first > behind_s;
     if (parent->lost <= 0 && (behind || !parent->mpirun)) parent->lost = now;
     if (parent->lost <= 0) return;
     if (!parent->ending) signal_ranks(parent, SIGTERM);
@@ -306,15 +292,19 @@ static void watch(struct parent *parent)
     }
 }
 
+static enum code code_of(const json_t *status)
+{
+    return (enum code)json_integer_value(json_object_get(status, "code"));
+}
+
 /* The code and the words of a rank. */
 static enum code repeat(const json_t *status, struct err *err)
 {
-    enum code code = (enum code)json_integer_value(json_object_get(status, "code"));
+    enum code code = code_of(status);
     const json_t *why = json_object_get(status, "why");
     const char *message = json_string_value(json_object_get(why, "message"));
     const char *hint = json_string_value(json_object_get(why, "hint"));
     const char *file = json_string_value(json_object_get(why, "file"));
-    if (!code) return OK;
     err_set(err, code, "%s", message ? message : "");
     if (hint && *hint) err_hint(err, "%s", hint);
     if (file && *file)
@@ -323,29 +313,46 @@ static enum code repeat(const json_t *status, struct err *err)
     return code;
 }
 
-/* Rank 0's result; where it has none, the first failure of another; else who is missing. */
-static enum code collect(const struct parent *parent, struct err *err)
+/* The failure that came first: the others' words are about its consequences. Borrowed; NULL when
+ * nobody had one to tell of. */
+static const json_t *first_failure(json_t *const *status, int ranks)
 {
-    enum code code = OK;
-    int silent = -1, spoke = 0;
-    for (int rank = 0; rank < parent->ranks; rank++) {
-        json_t *status = read_status(parent, rank);
-        bool said = ended(status);
-        bool counts = said && !code && (rank == 0 || silent == 0);
-        if (counts) code = repeat(status, err);
-        spoke += status != NULL;
-        json_decref(status);
-        if (rank == 0 && said) return code;
-        if (!said && silent < 0) silent = rank;
+    const json_t *first = NULL;
+    double at = 0;
+    for (int r = 0; r < ranks; r++) {
+        double when = json_number_value(json_object_get(status[r], "at_s"));
+        if (!ended(status[r]) || !code_of(status[r]) || (first && when >= at)) continue;
+        first = status[r];
+        at = when;
     }
-    if (code) return code;
-    if (signals_stop() && !spoke) {
+    return first;
+}
+
+static enum code nobody_spoke(const struct parent *parent, json_t *const *status, struct err *err)
+{
+    int silent = 0;
+    while (silent < parent->ranks - 1 && ended(status[silent])) silent++;
+    if (signals_stop() && !parent->started) {
         err_set(err, STOPPED, "stopped on %s before the ranks had started", signals_name());
         return err_hint(err, "The same command starts them again.");
     }
     err_set(err, DEVICE, "rank %d ended without a word (killed?); all %d ranks are gone", silent,
             parent->ranks);
     return err_hint(err, "The same command goes on from the newest checkpoint.");
+}
+
+/* Rank 0's result; where that is a failure or missing, the failure that came first. */
+static enum code collect(const struct parent *parent, struct err *err)
+{
+    json_t **status = ARENA_ARRAY(parent->in->arena, parent->ranks, json_t *);
+    for (int r = 0; r < parent->ranks; r++) status[r] = read_status(parent, r);
+    enum code code = OK;
+    if (!ended(status[0]) || code_of(status[0])) {
+        const json_t *failure = first_failure(status, parent->ranks);
+        code = failure ? repeat(failure, err) : nobody_spoke(parent, status, err);
+    }
+    for (int r = 0; r < parent->ranks; r++) json_decref(status[r]);
+    return code;
 }
 
 /* In a drill the ranks were killed on purpose; whoever ordered it sees a killed process. */
@@ -367,10 +374,26 @@ static const char *exchange_place(const struct invocation *in)
     return base && *base ? base : "/tmp";
 }
 
+/* Removes what parents left that were killed. */
+static void sweep(const struct invocation *in, const char *place)
+{
+    char **names;
+    struct err unused;
+    if (fs_list(in->arena, &names, NULL, place, &unused)) return;
+    for (; *names; names++) {
+        long long pid;
+        if (sscanf(*names, "." FOLDER_NAME "%lld.", &pid) == 1 && !process_runs(pid))
+            fs_remove_tree(path_join(in->arena, place, *names), &unused);
+    }
+}
+
 enum code ranks_run(struct invocation *in, int ranks, struct err *err)
 {
     char *folder = arena_take(in->arena, PATH_MAX);
-    fs_temporary_name(folder, PATH_MAX, path_join(in->arena, exchange_place(in), "pawl-ranks"));
+    const char *place = exchange_place(in);
+    const char *name = arena_format(in->arena, FOLDER_NAME "%lld", (long long)getpid());
+    fs_temporary_name(folder, PATH_MAX, path_join(in->arena, place, name));
+    sweep(in, place);
     struct parent parent = { .in = in, .folder = folder, .ranks = ranks };
     parent.child = ARENA_ARRAY(in->arena, ranks, struct child);
     TRY(fs_mkdirs(folder, err));

@@ -11,6 +11,7 @@
 #include "trainer/signals.h"
 #include "workflow/verify_resume.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,6 +32,7 @@ static const struct option train_options[] = {
 };
 
 static const struct option plan_options[] = {
+    { "ranks", OPTION_INT, "N", "For the first of N ranks of this machine." },
     SET_OPTIONS,
     DEVICE_OPTION,
     { 0 },
@@ -54,6 +56,15 @@ static enum code read_rank_timeout(const struct invocation *in, double *seconds,
     if (!text || (units_time(seconds, text, NULL, NULL) && *seconds > 0)) return OK;
     return err_set(err, USAGE, "option '--rank-timeout' needs a time like 90s or 10min, not '%s'",
                    text);
+}
+
+/* --ranks; 0: not given. */
+static enum code read_ranks(const struct invocation *in, int *ranks, struct err *err)
+{
+    int64_t number = int_of(in, "ranks", 0);
+    *ranks = (int)number;
+    if (!given(in, "ranks") || (number >= 1 && number <= INT_MAX)) return OK;
+    return err_set(err, USAGE, "option '--ranks' must be at least 1");
 }
 
 static json_t *train_json(const struct train_result *result)
@@ -151,12 +162,10 @@ static enum code run_train(struct invocation *in, struct err *err)
     struct document document;
     struct experiment experiment;
     struct placement placement;
-    struct launch_opts launch = { .ranks = (int)int_of(in, "ranks", 0),
-                                  .no_detection = given(in, "no-launch-detection"),
+    struct launch_opts launch = { .no_detection = given(in, "no-launch-detection"),
                                   .lookup = environment_lookup,
                                   .context = in };
-    if (given(in, "ranks") && launch.ranks < 1)
-        return err_set(err, USAGE, "option '--ranks' must be at least 1");
+    TRY(read_ranks(in, &launch.ranks, err));
     TRY(launch_detect(&placement, &launch, err));
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
     if (*placement.evidence && !placement.rank && !ranks_have_parent(in))
@@ -172,8 +181,10 @@ static enum code run_plan(struct invocation *in, struct err *err)
     struct experiment experiment;
     struct str text = { 0 };
     json_t *plan;
+    int ranks;
+    TRY(read_ranks(in, &ranks, err));
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
-    TRY(plan_experiment(&plan, &experiment, text_of(in, "device"), err));
+    TRY(plan_experiment(&plan, &experiment, text_of(in, "device"), ranks, err));
     if (!print_json(in, plan)) {
         plan_print(plan, &text);
         fputs(str_text(&text), stdout);
@@ -192,14 +203,12 @@ static enum code run_verify(struct invocation *in, struct err *err)
                                        .set = list_of(in, "set"),
                                        .unset = list_of(in, "unset"),
                                        .device = text_of(in, "device"),
-                                       .ranks = int_of(in, "ranks", 0),
                                        .dir = text_of(in, "dir"),
                                        .kills = int_of(in, "kills", 3),
                                        .seed = (uint64_t)int_of(in, "seed", 1),
                                        .environment = in->environment };
     if (!opts.dir) opts.dir = "runs/verify-resume";
-    if (given(in, "ranks") && opts.ranks < 1)
-        return err_set(err, USAGE, "option '--ranks' must be at least 1");
+    TRY(read_ranks(in, &opts.ranks, err));
     if (opts.kills < 1) return err_set(err, USAGE, "option '--kills' must be at least 1");
     json_t *result;
     TRY(verify_resume(&result, &opts, err));

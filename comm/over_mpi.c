@@ -6,7 +6,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "comm/mpi_module.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -90,7 +89,7 @@ static void do_exchange(struct over_mpi *o)
     o->code = code;
     o->err = err;
     if (!code) o->mark.what = EXCHANGE_NONE;
-    o->phase = DONE;
+    if (o->phase == POSTED) o->phase = DONE; /* else the caller has given it up long ago */
     pthread_cond_broadcast(&o->changed);
 }
 
@@ -412,16 +411,17 @@ static enum code start_thread(struct over_mpi *o, struct err *err)
     return code;
 }
 
-enum code comm_over_mpi(struct comm *comm, const struct over_mpi_opts *opts, struct err *err)
+enum code comm_over_calls(struct comm *comm, const struct mpi_calls *calls,
+                          const struct over_mpi_opts *opts, struct err *err)
 {
     void *block;
     memset(comm, 0, sizeof *comm);
     TRY(block_alloc(&block, sizeof(struct over_mpi), "the comm thread", err));
     struct over_mpi *o = block;
     o->opts = *opts;
+    o->calls = *calls;
     o->opened = clock_monotonic();
-    enum code code = mpi_module_load(&o->calls, err);
-    if (!code) code = start_thread(o, err);
+    enum code code = start_thread(o, err);
     if (code) {
         block_free(o);
         return code;
@@ -440,4 +440,12 @@ enum code comm_over_mpi(struct comm *comm, const struct over_mpi_opts *opts, str
     }
     if (code) comm_close(comm);
     return code;
+}
+
+enum code comm_over_mpi(struct comm *comm, const struct over_mpi_opts *opts, struct err *err)
+{
+    struct mpi_calls calls;
+    memset(comm, 0, sizeof *comm);
+    TRY(mpi_module_load(&calls, err));
+    return comm_over_calls(comm, &calls, opts, err);
 }

@@ -8,6 +8,7 @@
 #define PAWL_COMM_OVER_MPI_H
 
 #include "comm/comm.h"
+#include "comm/mpi_module.h"
 
 struct over_mpi_opts {
     double floor_s; /* shortest time limit; 0: 30 s. The limit is this or 5 x the longest wait */
@@ -21,5 +22,9 @@ struct over_mpi_opts {
 /* Loads the MPI module, initialises MPI and connects. NOT_FOUND without the module, DEVICE when MPI
  * fails. `comm` is zeroed on failure. */
 enum code comm_over_mpi(struct comm *comm, const struct over_mpi_opts *opts, struct err *err);
+
+/* The same over these calls (copied): what a test brings in place of the module's. */
+enum code comm_over_calls(struct comm *comm, const struct mpi_calls *calls,
+                          const struct over_mpi_opts *opts, struct err *err);
 
 #endif

@@ -84,7 +84,7 @@ static void fill(const struct loader *loader, struct slot *slot)
     uint64_t left = begin < loader->rows ? loader->rows - begin : 0;
     uint64_t valid = left < rows ? left : rows;
     slot->valid = (int64_t)valid;
-    if (loader->opts.shuffle)
+    if (loader->opts.shuffle && valid)
         rng_permute_range(rng_mix(loader->opts.seed, epoch), loader->rows, begin, valid,
                           slot->ordinal);
     else

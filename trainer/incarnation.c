@@ -3,10 +3,9 @@
  * Who may take over: the same host and boot with a dead process at once, an older boot of the same
  * host too, the same job with a higher restart count; anybody else must say --take-over. */
 #include "base/clock.h"
+#include "base/process.h"
 #include "trainer/run.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,27 +17,6 @@ struct holder {
     char host[HOST_TEXT], boot[BOOT_TEXT];
     int64_t pid, started; /* started: clock ticks since boot, from /proc */
 };
-
-static int64_t process_started(int64_t pid)
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-    int fd;
-    int64_t started = -1;
-    if (fs_open(&fd, path, NULL, NULL)) return -1;
-    char text[1024];
-    ssize_t len = fs_calls.pread(fd, text, sizeof text - 1, 0);
-    fs_close(fd);
-    if (len > 0) {
-        text[len] = '\0';
-        /* field 22, counted behind the command's closing parenthesis */
-        const char *at = strrchr(text, ')');
-        for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
-        long long value;
-        if (at && sscanf(at, " %lld", &value) == 1) started = value;
-    }
-    return started;
-}
 
 static void this_holder(struct holder *holder)
 {
@@ -81,7 +59,7 @@ static bool may_be_alive(const json_t *document, const struct holder *me,
     if (!host || strcmp(host, me->host) != 0) return true;
     if (!boot || strcmp(boot, me->boot) != 0) return false;
     int64_t pid = json_integer_value(json_object_get(document, "pid"));
-    if (kill((pid_t)pid, 0) != 0 && errno == ESRCH) return false;
+    if (!process_runs(pid)) return false;
     int64_t started = json_integer_value(json_object_get(document, "started"));
     int64_t found = process_started(pid);
     return found < 0 || started < 0 || found == started; /* who cannot be told apart may live */

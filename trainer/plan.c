@@ -101,12 +101,13 @@ static json_t *describe(const struct trainer *t)
     json_t *memory = memory_json(t, &checkpoint);
     char digest[DIGEST_TEXT];
     return json_pack(
-        "{s:s,s:s,s:s,s:{s:s,s:s,s:i},s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:I,s:o}", "pawl",
-        "plan/1", "name", e->name, "config_digest", digest_text(&e->digest, digest), "device",
-        "name", t->device.name, "description", t->device.description, "threads", t->device.threads,
-        "precision", dtype_name(t->dtype), "batch", (json_int_t)e->batch, "micro_batch",
-        (json_int_t)e->micro_batch, "epoch_steps", (json_int_t)t->epoch_steps, "steps",
-        (json_int_t)t->total_steps, "rows",
+        "{s:s,s:s,s:s,s:{s:s,s:s,s:i},s:s,s:I,s:I,s:I,s:I,s:i,s:I,s:I,s:I,s:I,s:f,s:o,s:o,s:I,s:o}",
+        "pawl", "plan/1", "name", e->name, "config_digest", digest_text(&e->digest, digest),
+        "device", "name", t->device.name, "description", t->device.description, "threads",
+        t->device.threads, "precision", dtype_name(t->dtype), "batch", (json_int_t)e->batch,
+        "micro_batch", (json_int_t)t->share.micro, "shards", (json_int_t)e->shards, "ranks",
+        t->ranks.comm->size, "rows_per_rank", (json_int_t)t->share.rows, "epoch_steps",
+        (json_int_t)t->epoch_steps, "steps", (json_int_t)t->total_steps, "rows",
         (json_int_t)dataset_split(&t->dataset, e->train_split)->rows, "trained",
         (json_int_t)params_trained(&t->params), "flops_per_row", flops / (double)t->step.micro,
         "memory", memory, "parameters", parameters_json(&t->params), "checkpoint_bytes",
@@ -114,11 +115,14 @@ static json_t *describe(const struct trainer *t)
 }
 
 enum code plan_experiment(json_t **plan, const struct experiment *experiment, const char *device,
-                          struct err *err)
+                          int ranks, struct err *err)
 {
-    struct train_opts opts = { .device = device };
+    struct comm first = { .size = ranks, .local_size = ranks };
+    struct train_opts opts = { .device = device, .comm = ranks > 1 ? &first : NULL };
     struct trainer trainer = { .experiment = experiment, .opts = &opts, .plan_only = true };
     *plan = NULL;
+    first.processors = device_processors() / (ranks > 1 ? ranks : 1);
+    if (first.processors < 1) first.processors = 1;
     enum code code = trainer_compile(&trainer, err);
     if (!code) *plan = describe(&trainer);
     trainer_release(&trainer);
@@ -183,6 +187,12 @@ void plan_print(const json_t *plan, struct str *out)
     str_addf(out, "  %lld rows, batch %lld in passes of %lld, %lld steps an epoch, %lld in all\n",
              number_in(plan, "rows"), number_in(plan, "batch"), number_in(plan, "micro_batch"),
              number_in(plan, "epoch_steps"), number_in(plan, "steps"));
+    if (number_in(plan, "ranks") > 1 || number_in(plan, "shards") > 1)
+        str_addf(out,
+                 "  %lld ranks with %lld rows of each batch, %lld shards; what follows is of "
+                 "the first\n",
+                 number_in(plan, "ranks"), number_in(plan, "rows_per_rank"),
+                 number_in(plan, "shards"));
     str_addf(out,
              "  %lld trained parameters, %.2f MFLOP a row and step (forward, backward, update)\n",
              number_in(plan, "trained"),

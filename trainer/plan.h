@@ -8,9 +8,10 @@
 #include "base/str.h"
 #include "trainer/train.h"
 
-/* plan/1 (new reference). Fails as training would before its first step. */
+/* plan/1 (new reference), of the first of `ranks` ranks of one machine (0: 1). Fails as training
+ * would before its first step. */
 enum code plan_experiment(json_t **plan, const struct experiment *experiment, const char *device,
-                          struct err *err);
+                          int ranks, struct err *err);
 
 /* The same for people. */
 void plan_print(const json_t *plan, struct str *out);

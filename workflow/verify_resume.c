@@ -59,8 +59,7 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
         args[count++] = arena_format(&drill->arena, "--set=train.checkpoint.every=%lldst",
                                      (long long)every);
     if (opts->device) args[count++] = arena_format(&drill->arena, "--device=%s", opts->device);
-    if (opts->ranks)
-        args[count++] = arena_format(&drill->arena, "--ranks=%lld", (long long)opts->ranks);
+    if (opts->ranks) args[count++] = arena_format(&drill->arena, "--ranks=%d", opts->ranks);
     if (kill_at)
         args[count++] = arena_format(&drill->arena, "--kill-at-step=%lld", (long long)kill_at);
     const char *const *const lists[] = { opts->unset, opts->set };

@@ -12,7 +12,7 @@ struct verify_resume_opts {
     const char *experiment;                /* path */
     const char *const *set, *const *unset; /* overrides, NULL-terminated; or NULL */
     const char *device;                    /* or NULL */
-    int64_t ranks;                         /* of both runs; 0: alone */
+    int ranks;                             /* of both runs; 0: alone */
     const char *dir; /* where the two runs go; emptied first, removed on success */
     int64_t kills;   /* at least 1 */
     uint64_t seed;   /* of the kill points */

@@ -1,6 +1,6 @@
 /* Collectives over threads: the same sums whatever the blocks, in the tree's order; the same bits
  * on every rank and for every sharing of the leaves. */
-#include "threads.h"
+#include "tests/comm/threads.h"
 
 #include "base/rng.h"
 

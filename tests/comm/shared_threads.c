@@ -1,5 +1,5 @@
 /* Exchanges by pointers: all publish theirs, meet, copy, meet. */
-#include "threads.h"
+#include "tests/comm/threads.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -114,6 +114,49 @@ Test(loader, seeking_equals_skipping_and_takes_no_memory)
     small_release(&small);
 }
 
+/* Ranks' loaders together deliver what one would, also the padding of a short last batch. */
+Test(loader, slices_of_a_batch_are_its_rows)
+{
+    enum { WHOLE = 24 };
+    struct small small;
+    struct dataset dataset;
+    struct err err = { 0 };
+    struct batch all, part;
+    small_make(&small, 100, 0);
+    cr_assert_eq(dataset_open(&dataset, small.path, &err), OK, "%s", err.message);
+    for (int ranks = 1; ranks <= 8; ranks *= 2)
+        for (int shuffle = 0; shuffle < 2; shuffle++) {
+            struct loader *whole, *slice[8];
+            int64_t rows = WHOLE / ranks;
+            struct loader_opts opts = { .split = "train", .batch = WHOLE, .seed = 5 };
+            opts.shuffle = shuffle;
+            opts.pad_last = true;
+            cr_assert_eq(loader_open(&whole, &dataset, &opts, &err), OK);
+            opts.rows = rows;
+            for (int r = 0; r < ranks; r++, opts.first += rows)
+                cr_assert_eq(loader_open(&slice[r], &dataset, &opts, &err), OK);
+            cr_expect_eq(loader_batches(slice[0]), loader_batches(whole));
+            for (int b = 0; b < 7; b++) { /* the fifth has 4 rows; then a second epoch */
+                cr_assert_eq(loader_next(whole, &all, &err), OK);
+                int64_t valid = 0;
+                for (int r = 0; r < ranks; r++) {
+                    cr_assert_eq(loader_next(slice[r], &part, &err), OK);
+                    check_batch(&part, rows, "slice");
+                    bool same = !memcmp(part.ordinal, all.ordinal + r * rows,
+                                        (size_t)rows * sizeof *part.ordinal);
+                    cr_expect(same && part.epoch == all.epoch && part.index == all.index,
+                              "batch %d, rank %d of %d", b, r, ranks);
+                    valid += part.valid;
+                }
+                cr_expect_eq(valid, all.valid, "batch %d, %d ranks: %d rows", b, ranks, (int)valid);
+            }
+            for (int r = 0; r < ranks; r++) loader_close(slice[r]);
+            loader_close(whole);
+        }
+    dataset_close(&dataset);
+    small_release(&small);
+}
+
 Test(loader, wrong_wishes_are_refused)
 {
     static const struct {
