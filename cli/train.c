@@ -25,6 +25,10 @@ static const struct option train_options[] = {
     { "rank-timeout", OPTION_TEXT, "TIME",
       "How long ranks wait for one of them; default 30s. Five times the longest wait so far is "
       "always allowed." },
+    { "share-device", OPTION_FLAG, NULL,
+      "Lets several ranks of this machine use one card, in turns; for tests." },
+    { "record-sums", OPTION_FLAG, NULL,
+      "Makes the cards' sums part of recorded steps; not yet tried on a card." },
     { "no-launch-detection", OPTION_FLAG, NULL,
       "Trains in this one process, whatever launcher the environment tells of." },
     { "kill-at-step", OPTION_INT, "N", "For drills: kills this process (SIGKILL) after step N." },
@@ -104,7 +108,11 @@ static enum code train_here(struct invocation *in, const struct experiment *expe
 {
     struct weights warm = { 0 };
     struct train_result result = { 0 };
-    struct train_opts opts = { .comm = comm, .kill_at_step = int_of(in, "kill-at-step", 0) };
+    struct train_opts opts = { .comm = comm,
+                               .share_device = given(in, "share-device"),
+                               .record_sums = given(in, "record-sums"),
+                               .kill_at_step = int_of(in, "kill-at-step", 0) };
+    TRY(read_rank_timeout(in, &opts.rank_floor_s, err));
     TRY(read_start(in, &opts, err));
     TRY(load_warm_start(in, experiment, &warm, err));
     if (warm.model) opts.warm = &warm;

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 
 struct comm;
+struct rank_mark; /* comm/mpi_module.h */
 
 /* What an implementation brings; `bytes` is what goes to (or comes from) each rank. */
 struct comm_backend {
@@ -24,6 +25,11 @@ struct comm_backend {
     enum code (*broadcast)(struct comm *comm, void *data, size_t bytes, int root, struct err *err);
     enum code (*barrier)(struct comm *comm, struct err *err);
     void (*close)(struct comm *comm);
+    /* For a watch, from any thread; NULL where ranks cannot be asked. tell: what to answer, the
+     * number of collectives that this rank's device has begun. ask: fills marks [size]; false when
+     * that is not possible now. */
+    void (*tell)(struct comm *comm, uint64_t device_begun);
+    bool (*ask)(struct comm *comm, struct rank_mark *marks);
 };
 
 struct comm {

@@ -33,9 +33,10 @@ struct exchange_request {
 
 /* Where a rank stands; what it answers when another asks. */
 struct rank_mark {
-    uint64_t begun; /* exchanges begun */
-    uint32_t what;  /* the one it is in, or EXCHANGE_NONE: it computes */
-    uint32_t heard; /* 0 in an answer that never came */
+    uint64_t begun;  /* exchanges begun */
+    uint32_t what;   /* the one it is in, or EXCHANGE_NONE: it computes */
+    uint32_t heard;  /* 0 in an answer that never came */
+    uint64_t device; /* collectives that its device has begun (comm/on_device.h) */
 };
 
 struct mpi_calls {

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "comm/watch.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -15,18 +16,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RING = 64, SPINS = 200, TICK_MS = 20 };
-static const double floor_default_s = 30, ending_s = 5, ask_s = 1, abort_s = 3, finalize_s = 10;
-enum { LEARNED = 5 /* times the longest wait seen */ };
+enum { SPINS = 200, TICK_MS = 20 };
+static const double ending_s = 5, ask_s = 1, abort_s = 3, finalize_s = 10;
 
 enum phase { STARTING, IDLE, POSTED, DONE, ASKING, ASKED, CLOSING, ABORTING, ENDED };
-
-struct past_exchange {
-    uint64_t number;
-    enum exchange what;
-    uint64_t bytes;
-    double begun, seconds; /* begun: since the comm was opened; seconds < 0: not over */
-};
 
 struct over_mpi {
     struct over_mpi_opts opts;
@@ -42,8 +35,9 @@ struct over_mpi {
     struct err err;
     struct err broken; /* why every later call fails; code OK: it works */
     struct rank_mark mark, *marks;
-    struct past_exchange ring[RING];
-    double opened, longest;
+    struct watch_ring ring;
+    struct watch_limit limit;
+    double opened;
 };
 
 static const char *const exchange_names[EXCHANGE_COUNT] = {
@@ -186,49 +180,15 @@ static void *comm_thread(void *argument)
 
 /* --- the caller's side */
 
-static json_t *report(const struct over_mpi *o, const char *why)
-{
-    json_t *list = json_array();
-    for (uint64_t i = 0; i < RING; i++) {
-        const struct past_exchange *past = &o->ring[(o->mark.begun + 1 + i) % RING];
-        if (!past->number) continue;
-        json_array_append_new(
-            list, json_pack("{s:I,s:s,s:I,s:f,s:f}", "number", (json_int_t)past->number, "exchange",
-                            exchange_names[past->what], "bytes", (json_int_t)past->bytes, "begun_s",
-                            past->begun, "seconds", past->seconds));
-    }
-    return json_pack("{s:s,s:i,s:i,s:s,s:f,s:o}", "pawl", "rank-report/1", "rank", o->place.rank,
-                     "ranks", o->place.size, "message", why, "longest_s", o->longest, "exchanges",
-                     list);
-}
-
-/* A view: nothing depends on its being there. */
 static void write_report(const struct over_mpi *o)
 {
-    struct arena arena = { 0 };
-    struct err unused;
-    size_t len;
-    if (!o->opts.report_dir) return;
-    json_t *document = report(o, o->broken.message);
-    const char *text = json_pretty(&arena, document, &len);
-    fs_mkdirs(o->opts.report_dir, &unused);
-    fs_publish_view(arena_format(&arena, "%s/rank-%04d.json", o->opts.report_dir, o->place.rank),
-                    text, len, &unused);
-    json_decref(document);
-    arena_release(&arena);
-}
-
-/* Who is to blame, from the marks: the first that did not answer, else the one furthest behind. */
-static int find_late(const struct over_mpi *o)
-{
-    int late = -1;
-    for (int r = 0; r < o->place.size; r++)
-        if (!o->marks[r].heard) return r;
-    for (int r = 0; r < o->place.size; r++)
-        if (o->marks[r].begun < o->mark.begun &&
-            (late < 0 || o->marks[r].begun < o->marks[late].begun))
-            late = r;
-    return late;
+    watch_write(&(struct watch_report){ .dir = o->opts.report_dir,
+                                        .name = "rank",
+                                        .rank = o->place.rank,
+                                        .ranks = o->place.size,
+                                        .message = o->broken.message,
+                                        .longest_s = o->limit.longest_s,
+                                        .ring = &o->ring });
 }
 
 /* Asks all ranks where they are; called with the lock. False when not even the own comm thread
@@ -255,7 +215,7 @@ static void explain_silence(struct over_mpi *o, double seconds)
                 o->place.rank, what, (unsigned long long)o->mark.begun, seconds);
         return;
     }
-    int late = find_late(o);
+    int late = watch_find_late(o->marks, o->place.size, o->mark.begun, false);
     if (late < 0)
         err_set(&o->broken, DEVICE, "rank %d gave up %s %llu after %.0f s: all ranks are in it",
                 o->place.rank, what, (unsigned long long)o->mark.begun, seconds);
@@ -282,9 +242,8 @@ static void give_up(struct over_mpi *o, double seconds)
 /* Waits for the comm thread, within the time limit; called with the lock. */
 static void watch(struct over_mpi *o, double begun, double patience)
 {
-    double floor = o->opts.floor_s > 0 ? o->opts.floor_s : floor_default_s;
-    double limit = LEARNED * o->longest > floor ? LEARNED * o->longest : floor;
-    double short_limit = LEARNED * o->longest > ending_s ? LEARNED * o->longest : ending_s;
+    double limit = watch_limit(&o->limit);
+    double short_limit = watch_limit(&(struct watch_limit){ ending_s, o->limit.longest_s });
     double told = 0;
     if (patience > limit) limit = patience;
     if (short_limit > limit) short_limit = limit;
@@ -307,12 +266,8 @@ static enum code exchange(struct comm *comm, const struct exchange_request *requ
     double begun = clock_monotonic();
     pthread_mutex_lock(&o->lock);
     if (!o->broken.code) {
-        struct past_exchange *past = &o->ring[(o->mark.begun + 1) % RING];
-        *past = (struct past_exchange){ .number = o->mark.begun + 1,
-                                        .what = request->what,
-                                        .bytes = request->bytes,
-                                        .begun = begun - o->opened,
-                                        .seconds = -1 };
+        struct watch_entry *past = watch_add(&o->ring, exchange_names[request->what],
+                                             request->bytes, begun - o->opened);
         o->request = *request;
         o->phase = POSTED;
         pthread_cond_broadcast(&o->changed);
@@ -322,8 +277,7 @@ static enum code exchange(struct comm *comm, const struct exchange_request *requ
             o->broken = o->err;
             write_report(o);
         }
-        if (!o->broken.code && past->seconds > o->longest && comm->patience_s <= 0)
-            o->longest = past->seconds;
+        if (!o->broken.code && comm->patience_s <= 0) watch_learn(&o->limit, past->seconds);
     }
     enum code code = o->broken.code;
     if (code && err) *err = o->broken;
@@ -358,6 +312,33 @@ static enum code mpi_barrier(struct comm *comm, struct err *err)
     return exchange(comm, &request, err);
 }
 
+static void mpi_tell(struct comm *comm, uint64_t device_begun)
+{
+    struct over_mpi *o = comm->state;
+    pthread_mutex_lock(&o->lock);
+    o->mark.device = device_begun;
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* Not while the caller's thread is in an exchange: that one has a time limit of its own. */
+static bool mpi_ask(struct comm *comm, struct rank_mark *marks)
+{
+    struct over_mpi *o = comm->state;
+    pthread_mutex_lock(&o->lock);
+    bool free = o->phase == IDLE || o->phase == DONE || o->phase == ASKED;
+    if (free) {
+        o->phase = ASKING;
+        pthread_cond_broadcast(&o->changed);
+    }
+    double end_at = clock_monotonic() + 2 * ask_s;
+    while (free && o->phase == ASKING && clock_monotonic() < end_at)
+        wait_a_while(o, TICK_MS * 1e-3);
+    bool asked = free && o->phase == ASKED;
+    if (asked) memcpy(marks, o->marks, (size_t)comm->size * sizeof *marks);
+    pthread_mutex_unlock(&o->lock);
+    return asked;
+}
+
 /* An abort may hang like what it is to end, and a finalize with a launcher that is being ended
  * itself; then this process at least must go. What it had to say was said before. */
 static void mpi_close(struct comm *comm)
@@ -385,7 +366,9 @@ static const struct comm_backend over_mpi = { .all_to_all = mpi_all_to_all,
                                               .all_gather = mpi_all_gather,
                                               .broadcast = mpi_broadcast,
                                               .barrier = mpi_barrier,
-                                              .close = mpi_close };
+                                              .close = mpi_close,
+                                              .tell = mpi_tell,
+                                              .ask = mpi_ask };
 
 /* Signals are for the main thread: MPI's own threads inherit that too. */
 static enum code start_thread(struct over_mpi *o, struct err *err)
@@ -420,6 +403,7 @@ enum code comm_over_calls(struct comm *comm, const struct mpi_calls *calls,
     struct over_mpi *o = block;
     o->opts = *opts;
     o->calls = *calls;
+    o->limit.floor_s = opts->floor_s;
     o->opened = clock_monotonic();
     enum code code = start_thread(o, err);
     if (code) {

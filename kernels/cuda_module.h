@@ -35,16 +35,16 @@ static inline struct module_contract module_contract_here(void)
     return here;
 }
 
-/* The entry. USAGE when the contracts differ or ranks are more than devices; DEVICE with the reason when there is no driver, too
- * old a driver, no device, or one of an architecture that pawl is not built for. */
+/* The entry. USAGE when the contracts differ or this machine has more ranks than devices; DEVICE
+ * with the reason when there is no driver, too old a driver, no device, or one of an architecture
+ * that pawl is not built for. */
 typedef enum code module_cuda_open(struct device *device, const struct module_contract *contract,
                                    int threads, const struct device_place *place, struct err *err);
 
 /* Loads the module (from the folder of the executable, then ../lib/pawl beside it, then the build
  * folder) and opens the first device that CUDA_VISIBLE_DEVICES leaves visible, or that of the
- * place's rank (USAGE when there are more ranks here than devices). NOT_FOUND without
- * the module, DEVICE when it cannot be loaded (a library missing), else the entry's codes; each
- * with a hint. The module stays loaded until the process ends. */
+ * place's rank. NOT_FOUND without the module, DEVICE when it cannot be loaded (a library missing),
+ * else the entry's codes; each with a hint. The module stays loaded until the process ends. */
 enum code device_open_cuda(struct device *device, int threads, const struct device_place *place,
                            struct err *err);
 

@@ -8,6 +8,8 @@
 #include "trainer/train.h"
 #include "trainer/validate.h"
 
+struct on_device;
+
 struct trainer {
     bool plan_only; /* compile without taking memory */
     const struct experiment *experiment;
@@ -20,7 +22,8 @@ struct trainer {
     float *class_weights;
     struct comm alone; /* where opts name no comm */
     struct ranks ranks;
-    struct share share; /* of each batch, this rank's */
+    struct share share;       /* of each batch, this rank's */
+    struct on_device *joined; /* NULL: sums are made in host memory */
     struct params params;
     struct step step;
     struct loader *loader;

@@ -1,6 +1,7 @@
 /* From an experiment to a trainer that stands before its next step. */
 #include "base/clock.h"
 #include "base/log.h"
+#include "comm/on_device.h"
 #include "trainer/facts.h"
 #include "trainer/loop.h"
 #include "trainer/signals.h"
@@ -402,8 +403,11 @@ static enum code choose_device(struct trainer *t, struct err *err)
         t->device = *t->opts->opened;
         return OK;
     }
-    if (name && strcmp(name, "auto") != 0) return device_open(&t->device, name, threads, err);
-    enum code code = device_open(&t->device, "cuda", threads, &why);
+    const struct comm *comm = t->ranks.comm;
+    struct device_place place = { comm->local_rank, comm->local_size, t->opts->share_device };
+    if (name && strcmp(name, "auto") != 0)
+        return device_open_at(&t->device, name, threads, &place, err);
+    enum code code = device_open_at(&t->device, "cuda", threads, &place, &why);
     if (!code) {
         log_note("device cuda: %s", t->device.description);
         return OK;
@@ -413,10 +417,35 @@ static enum code choose_device(struct trainer *t, struct err *err)
     return OK;
 }
 
+/* Whether ranks were asked to compute on cards: the same on all of them. */
+static bool on_cards(const struct trainer *t)
+{
+    const char *name = t->opts->device;
+    bool host = name && (strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0);
+    return ranks_several(&t->ranks) && !t->opts->opened && !host;
+}
+
+/* Cards sum among themselves, but for the tree of `determinism: world`. A rank without its card
+ * says so before the others wait for it. */
+static enum code join_cards(struct trainer *t, enum code mine, struct err *err)
+{
+    enum determinism determinism = t->experiment->determinism;
+    struct on_device_opts how = { .exact = determinism != DETERMINISM_OFF,
+                                  .shared = t->opts->share_device,
+                                  .record = t->opts->record_sums,
+                                  .floor_s = t->opts->rank_floor_s,
+                                  .report_dir = arena_format(&t->arena, "%s/view", run_dir(t)) };
+    TRY(ranks_join(&t->ranks, mine, 0, err));
+    if (determinism == DETERMINISM_WORLD) return OK;
+    return on_device_open(&t->joined, t->ranks.comm, &t->device, &how, err);
+}
+
 enum code trainer_compile(struct trainer *t, struct err *err)
 {
     TRY(trainer_open_ranks(t, err));
-    TRY(choose_device(t, err));
+    enum code code = choose_device(t, err);
+    if (on_cards(t)) code = join_cards(t, code, err);
+    TRY(code);
     TRY(choose_precision(t, err));
     TRY(open_data(t, err));
     return open_programs(t, err);
@@ -461,6 +490,7 @@ void trainer_release(struct trainer *t)
     step_close(&t->step);
     ranks_close(&t->ranks);
     if (t->params.device) params_close(&t->params);
+    on_device_close(t->joined);
     loader_close(t->loader);
     dataset_close(&t->dataset);
     device_close(&t->device);

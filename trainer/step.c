@@ -68,26 +68,36 @@ static enum code compile(struct step *step, struct program *program, struct grap
                          const struct step_opts *opts, struct err *err)
 {
     struct program_opts how = { .dtype = opts->dtype,
+                                .reduce = step->summed && program == &step->whole_program,
                                 .plan_only = opts->plan_only,
                                 .no_fuse = opts->no_fuse,
                                 .no_capture = opts->no_capture };
     return program_compile(program, graph, step->device, step->params, &how, err);
 }
 
+/* Passes of this rank in a step. */
+static int64_t all_passes(const struct step *step)
+{
+    return step->passes * step->share.groups;
+}
+
 static enum code open_programs(struct step *step, const struct step_opts *opts, struct err *err)
 {
-    if (step->whole_step) {
-        TRY(build(step, &step->whole, false, opts, err));
+    int64_t total = all_passes(step), others = step->summed ? total - 1 : total;
+    if (step->whole_step || step->summed) {
+        TRY(build(step, &step->whole, total > 1, opts, err));
         TRY(append_update(step, &step->whole, opts, err));
-        return compile(step, &step->whole_program, &step->whole, opts, err);
+        TRY(compile(step, &step->whole_program, &step->whole, opts, err));
+        if (!others || step->whole_step) return OK;
     }
     bool adds = step->passes > 1 || (step->share.groups > 1 && !step->share.apart);
     TRY(build(step, &step->first, false, opts, err));
     TRY(compile(step, &step->first_program, &step->first, opts, err));
-    if (adds) {
+    if (adds && others > 1) {
         TRY(build(step, &step->more, true, opts, err));
         TRY(compile(step, &step->more_program, &step->more, opts, err));
     }
+    if (step->summed) return OK;
     graph_init(&step->update, &step->arena);
     TRY(append_update(step, &step->update, opts, err));
     struct step_opts wide = *opts; /* the update is f32 whatever the compute type */
@@ -120,13 +130,13 @@ static enum code take_leaves(struct step *step, struct err *err)
     int64_t size = params_size(step->params, ARENA_GRADIENT);
     int64_t states = params_size(step->params, ARENA_STATE);
     int ranks = step->ranks ? step->ranks->comm->size : 1;
-    bool exchanged = ranks > 1 && !step->device->host_memory;
+    bool exchanged = ranks > 1 && !step->device->host_memory && !step->summed;
     step->leaves = share->apart ? share->groups : 1;
     step->sums = ARENA_ARRAY(&step->arena, step_numbers(share), double);
     step->all_sums = ARENA_ARRAY(&step->arena, step_numbers(share) * ranks, double);
     if (share->apart || exchanged)
         TRY(take_arrays(step, &step->leaf, &step->gradient, step->leaves, size, err));
-    if (share->shards == 1 || !states) return OK;
+    if (share->shards == 1 || !states || step->summed) return OK;
     return take_arrays(step, &step->state, &step->state_before, share->groups + 1, states, err);
 }
 
@@ -142,6 +152,9 @@ static void set_share(struct step *step, const struct step_opts *opts)
     step->micro = step->share.micro;
     step->passes = step->share.group_rows / step->micro;
     step->whole_step = step->share.shards == 1 && step->passes == 1;
+    bool means = params_size(step->params, ARENA_STATE) > 0; /* of running statistics */
+    step->summed = step->device->ranks > 1 && !step->share.apart && !opts->plan_only &&
+                   (step->share.groups == 1 || !means);
 }
 
 enum code step_open(struct step *step, struct params *params, const struct step_opts *opts,
@@ -201,20 +214,31 @@ static int64_t valid_rows(const struct batch *batch, int64_t row, int64_t micro)
     return left < 0 ? 0 : left < micro ? left : micro;
 }
 
-/* The passes of one shard; `adds`: to the gradients of those before. */
+/* One pass of a shard; `first`: gradients and sums begin with it. */
+static enum code run_pass(struct step *step, struct program *program, const struct batch *batch,
+                          int64_t index, bool first, struct err *err)
+{
+    int64_t row = index * step->micro; /* a shard's rows are a multiple of it */
+    step->block.micro_step = first ? 0 : index;
+    step->block.valid_rows = valid_rows(batch, row, step->micro);
+    point_at(program, program->graph, step, batch, row);
+    return run(step, program, err);
+}
+
+/* The passes of one shard; `adds`: to the gradients of those before. The last pass of a step that
+ * devices sum waits until all ranks are known to come. */
 static enum code run_passes(struct step *step, const struct batch *batch, int group, bool adds,
                             struct err *err)
 {
     for (int64_t pass = 0; pass < step->passes; pass++) {
         bool first = pass == 0 && !adds;
+        int64_t index = group * step->passes + pass;
         struct program *program = step->whole_step ? &step->whole_program
                                   : first          ? &step->first_program
                                                    : &step->more_program;
-        int64_t row = group * step->share.group_rows + pass * step->micro;
-        step->block.micro_step = first ? 0 : group * step->passes + pass;
-        step->block.valid_rows = valid_rows(batch, row, step->micro);
-        point_at(program, program->graph, step, batch, row);
-        TRY(run(step, program, err));
+        step->pending = batch;
+        if (step->summed && index + 1 == all_passes(step)) return OK;
+        TRY(run_pass(step, program, batch, index, first, err));
     }
     return OK;
 }
@@ -314,6 +338,9 @@ static enum code mean_states(struct step *step, struct comm *comm, struct err *e
 static enum code update(struct step *step, struct err *err)
 {
     struct comm alone = { .size = 1 }, *comm = step->ranks ? step->ranks->comm : &alone;
+    int64_t last = all_passes(step) - 1;
+    if (step->summed)
+        return run_pass(step, &step->whole_program, step->pending, last, last == 0, err);
     add_losses(step);
     TRY(sum_gradients(step, comm, err));
     TRY(mean_states(step, comm, err));
@@ -343,7 +370,7 @@ enum code step_run(struct step *step, const struct batch *batch, int64_t number,
 
 const struct program *step_program(const struct step *step)
 {
-    return step->whole_step ? &step->whole_program : &step->first_program;
+    return step->whole_step || step->summed ? &step->whole_program : &step->first_program;
 }
 
 struct step_memory step_memory(const struct step *step)

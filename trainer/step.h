@@ -2,9 +2,10 @@
  *
  * Computed in one piece by one rank a step is one program. Otherwise gradients are summed by a
  * program that ends after backward (the first pass writes, later ones add), then over the ranks,
- * and an update program follows on every rank. Losses are scaled by the rows of the whole batch, so
- * sums over passes, shards and ranks need no further factor. Running statistics of a batch in
- * several shards begin each at the step's first value; their mean is the new one. */
+ * and an update program follows on every rank. On devices that sum among themselves the last pass
+ * does all three in one program (model/program.h, reduce). Losses are scaled by the rows of the
+ * whole batch, so sums over passes, shards and ranks need no further factor. Running statistics of
+ * a batch in several shards begin each at the step's first value; their mean is the new one. */
 #ifndef PAWL_TRAINER_STEP_H
 #define PAWL_TRAINER_STEP_H
 
@@ -23,6 +24,8 @@ struct step {
     struct share share;
     int64_t batch, micro, passes; /* passes = rows of a shard / micro */
     bool whole_step;              /* one program */
+    bool summed;                  /* by the devices, in the program of the last pass */
+    const struct batch *pending;  /* of which that pass is still to run */
     struct graph whole, first, more, update;
     struct program whole_program, first_program, more_program, update_program;
     struct step_block block; /* the host's copy */

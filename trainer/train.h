@@ -21,6 +21,9 @@ struct train_opts {
     const char *build; /* version and commit of this binary, for the manifest */
     struct launch launch;
     struct comm *comm;    /* the ranks that train together; NULL: alone */
+    bool share_device;    /* several ranks of this machine may use one device, in turns */
+    bool record_sums;     /* sums over ranks may be part of recorded steps */
+    double rank_floor_s;  /* shortest time limit of what devices sum; 0: 30 s */
     double time_limit_s;  /* 0: none; then a checkpoint and STOPPED */
     int64_t stop_after;   /* steps of this incarnation after which to stop as if asked; 0: none */
     int64_t kill_at_step; /* for drills: SIGKILL to this process after this step; 0: none */

@@ -70,7 +70,11 @@ static void no_close(struct comm *comm)
     (void)comm;
 }
 
-static const struct comm_backend threads = { to_all, gather, spread, meet, no_close };
+static const struct comm_backend threads = { .all_to_all = to_all,
+                                             .all_gather = gather,
+                                             .broadcast = spread,
+                                             .barrier = meet,
+                                             .close = no_close };
 
 static void *run_rank(void *argument)
 {

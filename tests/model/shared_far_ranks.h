@@ -1,6 +1,6 @@
 /* Far devices as ranks: their collectives go over a comm, so they give the bits of its sums. */
-#ifndef PAWL_TESTS_KERNELS_SHARED_FAR_RANKS_H
-#define PAWL_TESTS_KERNELS_SHARED_FAR_RANKS_H
+#ifndef PAWL_TESTS_MODEL_SHARED_FAR_RANKS_H
+#define PAWL_TESTS_MODEL_SHARED_FAR_RANKS_H
 
 #include "comm/comm.h"
 #include "kernels/device.h"
