@@ -1,10 +1,12 @@
 /* pawl promote, rollback, deploy: channels, and what stands behind them in production. */
+#include "base/log.h"
 #include "base/utf8.h"
 #include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/deploy.h"
+#include "registry/hook.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@
 
 static const struct option promote_options[] = {
     { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
+    { "hooks", OPTION_TEXT, "DIR", "Calls the programs there with the entry; else PAWL_HOOKS." },
     REGISTRY_OPTION,
     KEY_OPTIONS,
     REASON_OPTION,
@@ -21,6 +24,7 @@ static const struct option promote_options[] = {
 static const struct option rollback_options[] = {
     { "to", OPTION_TEXT, "NAME@N", "The version to go back to; default the one before." },
     { "from", OPTION_TEXT, "NAME@N|none", "What you saw the channel hold; else exit 7." },
+    { "hooks", OPTION_TEXT, "DIR", "Calls the programs there with the entry; else PAWL_HOOKS." },
     REGISTRY_OPTION,
     KEY_OPTIONS,
     REASON_OPTION,
@@ -31,6 +35,8 @@ static const struct option deploy_options[] = {
     REGISTRY_OPTION,
     DEVICE_OPTION,
     { "status", OPTION_TEXT, "DIR", "Shows what DIR holds, every file hashed." },
+    { "probe", OPTION_TEXT, "CMD", "Asks the server after the swap; swaps back when it fails." },
+    { "probe-timeout", OPTION_INT, "SECONDS", "How long CMD may take; default 60." },
     { 0 },
 };
 
@@ -55,6 +61,21 @@ static void print_moved(const struct invocation *in, const struct move_opts *opt
     json_decref(document);
 }
 
+/* The move is recorded, so what goes wrong from here on is a warning. */
+static void call_hooks(const struct invocation *in, struct registry *registry, int64_t seq)
+{
+    const char *dir = text_of(in, "hooks");
+    struct err err;
+    json_t *result = NULL;
+    if (!dir) dir = variable(in, "PAWL_HOOKS");
+    if (!dir || !*dir) return;
+    struct hook_opts opts = { .dir = dir, .environment = in->environment, .after = seq - 1 };
+    if (registry_hooks(registry, &result, &opts, &err))
+        log_warn("entry %lld is recorded, but its hooks were not called: %s", (long long)seq,
+                 err.message);
+    json_decref(result);
+}
+
 static enum code run_promote(struct invocation *in, struct err *err)
 {
     const char *reason;
@@ -73,6 +94,7 @@ static enum code run_promote(struct invocation *in, struct err *err)
     }
     if (!code) code = registry_promote(&registry, &moved, &opts, err);
     if (!code) print_moved(in, &opts, &moved);
+    if (!code) call_hooks(in, &registry, moved.seq);
     key_release(&key);
     registry_close(&registry);
     return code;
@@ -94,6 +116,7 @@ static enum code run_rollback(struct invocation *in, struct err *err)
     if (!code && to) code = read_version(to, opts.model, &opts.number, err);
     if (!code) code = registry_rollback(&registry, &moved, &opts, err);
     if (!code) print_moved(in, &opts, &moved);
+    if (!code) call_hooks(in, &registry, moved.seq);
     key_release(&key);
     registry_close(&registry);
     return code;
@@ -149,7 +172,13 @@ static enum code run_deploy(struct invocation *in, struct err *err)
     const char *device = text_of(in, "device");
     if (device && strcmp(device, "auto") == 0) device = NULL;
     TRY(open_named(in, &registry, err));
-    enum code code = registry_deploy(&registry, &deployed, in->args[0], in->args[1], device, err);
+    struct deploy_opts opts = { .ref = in->args[0],
+                                .dir = in->args[1],
+                                .device = device,
+                                .probe = text_of(in, "probe"),
+                                .environment = in->environment,
+                                .timeout_s = (int)int_of(in, "probe-timeout", 0) };
+    enum code code = registry_deploy_probed(&registry, &deployed, &opts, err);
     if (!code) print_deployed(in, &deployed);
     registry_close(&registry);
     return code;

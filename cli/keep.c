@@ -1,11 +1,13 @@
-/* pawl registry repair, gc, export, import: keeping a registry whole and small, carrying versions
- * to another one. */
+/* pawl registry repair, gc, export, import, hooks: keeping a registry whole and small, carrying
+ * versions to another one, telling others. */
+
 #include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/export.h"
 #include "registry/gc.h"
+#include "registry/hook.h"
 #include "registry/repair.h"
 
 #include "base/units.h"
@@ -102,6 +104,12 @@ static const struct option export_options[] = {
     { 0 },
 };
 
+static const struct option hooks_options[] = {
+    REGISTRY_OPTION,
+    { "after", OPTION_INT, "SEQ", "A new folder begins behind this entry; default the last one." },
+    { 0 },
+};
+
 static const struct option import_options[] = {
     REGISTRY_OPTION,
     { "as", OPTION_TEXT, "NAME", "The model's name here; default its name there." },
@@ -169,6 +177,32 @@ static enum code run_import(struct invocation *in, struct err *err)
     return code;
 }
 
+static void hooks_text(struct str *out, const json_t *result)
+{
+    const json_t *row;
+    size_t i;
+    str_addf(out, "called %lld, waiting %lld\n", number_in(result, "called"),
+             number_in(result, "pending"));
+    json_array_foreach(json_object_get(result, "failed"), i, row)
+        str_addf(out, "  %s, entry %lld: %s\n", text_in(row, "hook"), number_in(row, "seq"),
+                 text_in(row, "reason"));
+}
+
+static enum code run_hooks(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    json_t *result = NULL;
+    struct hook_opts opts = { .dir = in->args[0],
+                              .environment = in->environment,
+                              .after = int_of(in, "after", -1) };
+    TRY(open_named(in, &registry, err));
+    enum code code = registry_hooks(&registry, &result, &opts, err);
+    if (!code) print_document(in, result, hooks_text);
+    json_decref(result);
+    registry_close(&registry);
+    return code;
+}
+
 const struct command keep_commands[] = {
     { .name = "registry repair",
       .args = "",
@@ -208,5 +242,15 @@ const struct command keep_commands[] = {
       .example = "pawl registry import fashion-1.tar --registry registry",
       .options = import_options,
       .run = run_import },
+    { .name = "registry hooks",
+      .args = "DIR",
+      .least = 1,
+      .most = 1,
+      .help = "Calls the programs in a folder for each channel that moved since the last time.",
+      .detail = "Each executable in DIR gets the entry on its standard input, in the order of the "
+                "journal;\nwhat fails stays in DIR/spool and is tried again by the next call.",
+      .example = "pawl registry hooks /etc/pawl/hooks --registry registry",
+      .options = hooks_options,
+      .run = run_hooks },
     { 0 },
 };

@@ -5,6 +5,7 @@
 #include "registry/bundle.h"
 #include "registry/checked.h"
 #include "registry/commit.h"
+#include "registry/hook.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -257,21 +258,74 @@ static enum code prepare(struct deploying *deploying, struct err *err)
     return OK;
 }
 
+/* Whether state.json says that the bundle in use was deployed to its end. */
+static bool confirmed(const struct deploying *deploying)
+{
+    const json_t *newest = json_array_get(json_object_get(deploying->state, "bundles"), 0);
+    const char *name = json_string_value(json_object_get(newest, "bundle"));
+    return name && strcmp(name, deploying->deployed->bundle) == 0;
+}
+
+/* What `current` goes back to: what it held, or, when an interrupted call had swapped already, what
+ * was confirmed last. "" where there was nothing. */
+static const char *before_swap(const struct deploying *deploying)
+{
+    if (strcmp(deploying->current, deploying->deployed->bundle) != 0) return deploying->current;
+    const json_t *newest = json_array_get(json_object_get(deploying->state, "bundles"), 0);
+    const char *name = json_string_value(json_object_get(newest, "bundle"));
+    return name && bundle_is_name(name) ? name : "";
+}
+
+static enum code ask_server(struct deploying *deploying, const struct deploy_opts *opts,
+                            struct err *err)
+{
+    enum { TIMEOUT_S = 60 };
+    char reason[320];
+    struct arena *arena = &deploying->arena;
+    const char *args[] = { "/bin/sh", "-c", opts->probe, "probe", deploying->path, NULL };
+    struct command_run run = { .args = args,
+                               .environment = opts->environment,
+                               .timeout_s = opts->timeout_s ? opts->timeout_s : TIMEOUT_S };
+    enum code code = command_run(&run, err);
+    if (!code) return OK;
+    snprintf(reason, sizeof reason, "%.319s", err ? err->message : "");
+    const char *link = path_join(arena, deploying->dir, "current");
+    const char *before = before_swap(deploying);
+    TRY(*before ? fs_publish_link(before, link, err) : fs_remove(link, err));
+    const struct resolved *version = &deploying->deployed->version;
+    err_set(err, HOPELESS, "probe of %s@%lld failed: %s", version->model,
+            (long long)version->number, reason);
+    err_hint(err, *before ? "'current' is again what it was." : "'current' is gone again.");
+    return HOPELESS;
+}
+
 enum code registry_deploy(struct registry *registry, struct deployed *deployed, const char *ref,
                           const char *dir, const char *device, struct err *err)
 {
-    struct deploying deploying = {
-        .registry = registry, .ref = ref, .dir = dir, .device = device, .deployed = deployed
-    };
+    const struct deploy_opts opts = { .ref = ref, .dir = dir, .device = device };
+    return registry_deploy_probed(registry, deployed, &opts, err);
+}
+
+enum code registry_deploy_probed(struct registry *registry, struct deployed *deployed,
+                                 const struct deploy_opts *opts, struct err *err)
+{
+    struct deploying deploying = { .registry = registry,
+                                   .ref = opts->ref,
+                                   .dir = opts->dir,
+                                   .device = opts->device,
+                                   .deployed = deployed };
     bool made;
     memset(deployed, 0, sizeof *deployed);
     enum code code = prepare(&deploying, err);
     if (code) goto out;
     if ((code = place_bundle(&deploying, &made, err))) goto out;
+    if (opts->probe && !confirmed(&deploying)) deployed->unchanged = false;
     if (!deployed->unchanged) {
         if ((code = probe_bundle(&deploying, made, err))) goto out;
-        code = fs_publish_link(deployed->bundle, path_join(&deploying.arena, dir, "current"), err);
+        code = fs_publish_link(deployed->bundle, path_join(&deploying.arena, opts->dir, "current"),
+                               err);
         if (code) goto out;
+        if (opts->probe && (code = ask_server(&deploying, opts, err))) goto out;
     }
     if ((code = write_state(&deploying, err))) goto out;
     clear_away(&deploying);

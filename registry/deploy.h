@@ -30,6 +30,20 @@ struct deployed {
 enum code registry_deploy(struct registry *registry, struct deployed *deployed, const char *ref,
                           const char *dir, const char *device, struct err *err);
 
+struct deploy_opts {
+    const char *ref, *dir, *device; /* as above */
+    const char *probe;              /* a shell command; NULL: none */
+    char *const *environment;       /* for it */
+    int timeout_s;                  /* for it; 0: 60 */
+};
+
+/* The same, and asks the real server: after the swap `probe` is run by /bin/sh with the bundle's
+ * path as $1. When it does not exit with 0 in time, `current` is what it was before, and the code
+ * is HOPELESS. A swap that was never confirmed (the machine went down meanwhile) is asked again by
+ * the next call. */
+enum code registry_deploy_probed(struct registry *registry, struct deployed *deployed,
+                                 const struct deploy_opts *opts, struct err *err);
+
 /* status/1 {current, registry, seq, bundles}: what DIR holds, every file of the bundle in use
  * hashed. Needs no registry. NOT_FOUND when nothing was deployed there; DAMAGED. */
 enum code deploy_status(const char *dir, json_t **status, struct err *err);

@@ -3,9 +3,9 @@
  * Written: ustar headers (POSIX.1-2017, pax utility, "ustar Interchange Format") of regular files
  * with mode 0444 and no owner, time 0, names in ascending order, a pax record `size` where the
  * octal field is too short, two zero blocks at the end. Read: the same, bit for bit in what
- * matters: any other type (links, devices, folders, sparse files), any name that the caller does not expect,
- * a repeated name, a size beyond the file or bytes behind the end are DAMAGED. The reader never
- * makes a path from a name. */
+ * matters: any other type (links, devices, folders, sparse files), any name that the caller does
+ * not expect, a repeated name, a size beyond the file or bytes behind the end are DAMAGED. The
+ * reader never makes a path from a name. */
 #ifndef PAWL_REGISTRY_TAR_H
 #define PAWL_REGISTRY_TAR_H
 

@@ -102,3 +102,21 @@ expect 0 verify
 expect 0 history
 says 'the disk is gone'
 echo "find, diff, lineage, repair and gc do what they say"
+
+# --- after a move, and after a swap
+mkdir hooks
+printf '#!/bin/sh\ncat >>"%s/told"\n' "$work" >hooks/tell
+chmod +x hooks/tell
+"$pawl" rollback fashion production --to fashion@2 --reason 'to see hooks' --hooks hooks >out 2>err ||
+    fail "the rollback failed"
+grep -q '"reason":"to see hooks"' told || fail "the hook was not told"
+expect 0 hooks hooks
+says 'called 0'
+got=0
+"$pawl" deploy fashion@2 srv --probe 'exit 3' >out 2>err || got=$?
+[ "$got" = 8 ] || fail "exit code $got, not 8, of a failed probe"
+[ ! -e srv/current ] || fail "a failed probe left its bundle in use"
+"$pawl" deploy fashion@2 srv --probe 'test -s "$1/model.safetensors"' >out 2>err || fail "deploy failed"
+"$pawl" deploy --status srv >out 2>err || fail "status failed"
+says 'fashion@2'
+echo "hooks and probes are asked"
