@@ -2,9 +2,13 @@
 #include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/shared.h"
+#include "registry/card.h"
 #include "registry/documents.h"
+#include "workflow/score.h"
 
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static const struct option evidence_options[] = {
     { "out", OPTION_TEXT, "DIR", "Writes the documents there as files; it must not exist." },
@@ -53,6 +57,58 @@ static enum code run_evidence(struct invocation *in, struct err *err)
     return code;
 }
 
+static const struct option score_options[] = {
+    { "at-least", OPTION_TEXT, "X", "Exits 3 where the score is smaller." },
+    { "card", OPTION_TEXT, "FILE", "A card whose `tests` count, instead of the version's own." },
+    REGISTRY_OPTION,
+    { 0 },
+};
+
+static void score_text(struct str *out, const json_t *scored)
+{
+    size_t i;
+    json_t *row;
+    str_addf(out, "%s: score %g, the smallest of", text_in(scored, "subject"), score_of(scored));
+    json_array_foreach(json_object_get(scored, "sections"), i, row)
+        str_addf(out, "%s %s %g", i ? "," : "", text_in(row, "section"),
+                 json_number_value(json_object_get(row, "sum")));
+    str_add(out, "\n\n");
+    json_array_foreach(json_object_get(scored, "tests"), i, row)
+    {
+        const char *evidence = text_in(row, "evidence");
+        str_addf(out, "%-3s %-3g  %s\n", text_in(row, "test"),
+                 json_number_value(json_object_get(row, "points")), text_in(row, "question"));
+        str_addf(out, "         %s: %s\n", text_in(row, "how"),
+                 *evidence ? evidence : text_in(row, "supply"));
+    }
+}
+
+static enum code read_bar(const struct invocation *in, double *bar, struct err *err)
+{
+    const char *text = text_of(in, "at-least");
+    char *end;
+    if (!text) return OK;
+    *bar = strtod(text, &end);
+    if (*text && !*end && isfinite(*bar) && *bar >= 0) return OK;
+    return err_set(err, USAGE, "option '--at-least' needs a number, not '%s'", text);
+}
+
+static enum code run_score(struct invocation *in, struct err *err)
+{
+    json_t *scored = NULL, *card = NULL;
+    double bar = 0;
+    TRY(read_bar(in, &bar, err));
+    if (given(in, "card")) TRY(card_load(&card, in->arena, text_of(in, "card"), in->problems, err));
+    enum code code = score_ref(&scored, in->args[0], registry_dir(in, NULL), card, err);
+    if (!code) print_document(in, scored, score_text);
+    if (!code && score_of(scored) < bar)
+        code = err_set(err, GATE_FAILED, "the score of '%s' is %g, below %g", in->args[0],
+                       score_of(scored), bar);
+    json_decref(scored);
+    json_decref(card);
+    return code;
+}
+
 const struct command evidence_commands[] = {
     { .name = "registry evidence",
       .args = "REF",
@@ -64,5 +120,16 @@ const struct command evidence_commands[] = {
       .example = "pawl registry evidence fashion@1 --out evidence --with-model",
       .options = evidence_options,
       .run = run_evidence },
+    { .name = "score",
+      .args = "MODEL@N|RUN",
+      .least = 1,
+      .most = 1,
+      .help = "Counts the 28 tests of the ML Test Score from what was recorded.",
+      .detail = "1 for what the records show, 0.5 for what people say in `tests` of the card, else "
+                "0 and what would\nsupply it. The smallest of the four sections' sums is the "
+                "score.",
+      .example = "pawl score fashion@1 --registry registry --at-least 1",
+      .options = score_options,
+      .run = run_score },
     { 0 },
 };

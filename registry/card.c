@@ -218,7 +218,7 @@ static void add_unsaid(struct str *out, const json_t *card)
 {
     bool first = true;
     for (const struct field *field = card_kind.fields; field->key; field++) {
-        if (card_has(card, field->key)) continue;
+        if (card_has(card, field->key) || strcmp(field->key, "tests") == 0) continue;
         str_addf(out, "%s%s", first ? "Not stated: " : ", ", field->key);
         first = false;
     }

@@ -6,6 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const test_words[] = { "D1", "D2", "D3", "D4", "D5", "D6", "D7", "M1",
+                                          "M2", "M3", "M4", "M5", "M6", "M7", "I1", "I2",
+                                          "I3", "I4", "I5", "I6", "I7", "O1", "O2", "O3",
+                                          "O4", "O5", "O6", "O7", NULL };
+
 static const struct field text_item = { .type = FIELD_TEXT, .example = "en" };
 
 #define WORDS(name, says, sample)                                                                  \
@@ -17,6 +22,26 @@ static const struct field text_item = { .type = FIELD_TEXT, .example = "en" };
         .key = name, .type = FIELD_LIST, .item = &text_item, .since = "0.2", .help = says,         \
         .example = sample                                                                          \
     }
+
+static const struct field test_fields[] = {
+    { .key = "test",
+      .type = FIELD_WORD,
+      .words = test_words,
+      .required = true,
+      .since = "0.2",
+      .help = "Which test of the ML Test Score (`pawl score`) was done by hand.",
+      .example = "D2" },
+    { .key = "evidence",
+      .type = FIELD_TEXT,
+      .required = true,
+      .since = "0.2",
+      .help = "Where it is written down.",
+      .example = "docs/ablation.md" },
+    { .key = "by", .type = FIELD_TEXT, .since = "0.2", .help = "Who did it.", .example = "ana" },
+    { 0 },
+};
+
+static const struct field test_item = { .type = FIELD_MAP, .fields = test_fields };
 
 static const struct field card_table[] = {
     WORDS("summary", "What the model does, in a sentence or two.", "Sorts images of clothes."),
@@ -31,6 +56,12 @@ static const struct field card_table[] = {
     WORDS("limitations", "Where it is known to be weak.", "Dark photographs."),
     WORDS("training_data", "What the training data is and where it comes from.", "Fashion-MNIST."),
     WORDS("ethics", "Risks for people, and what is done about them.", "None known."),
+    { .key = "tests",
+      .type = FIELD_LIST,
+      .item = &test_item,
+      .since = "0.2",
+      .help = "Tests of the ML Test Score that people did; each counts half.",
+      .example = "[{test: D2, evidence: docs/ablation.md, by: ana}]" },
     { 0 },
 };
 

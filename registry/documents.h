@@ -116,6 +116,12 @@ enum code documents_json(json_t **json, const struct registry *registry,
 enum code documents_card(json_t **card, const struct registry *registry,
                          const struct digest *bundle, struct err *err);
 
+/* Appends to `reports` the newest report of each suite about a model, oldest first; `but` (may be
+ * NULL) is a suite to leave out. */
+enum code documents_reports(json_t *reports, const struct registry *registry,
+                            const struct state *state, const struct digest *model,
+                            const struct digest *but, struct err *err);
+
 /* The makers: one row of the table each. */
 void provenance_make(struct evidence *evidence, struct arena *arena, const struct record *record);
 void test_result_make(struct evidence *evidence, struct arena *arena, const struct record *record);

@@ -242,12 +242,13 @@ enum code documents_register(struct digest *bundle, const struct registry *regis
     return code;
 }
 
-/* Whether an earlier report is still the newest of its suite when `now` is recorded. */
+/* Whether a report is the newest of its suite, which is not `but`. */
 static bool counts(const struct state *state, size_t at, const struct digest *model,
-                   const struct digest *now)
+                   const struct digest *but)
 {
     const struct report_note *report = &state->reports[at];
-    return digest_equal(&report->model_digest, model) && !digest_equal(&report->suite, now) &&
+    return digest_equal(&report->model_digest, model) &&
+           !(but && digest_equal(&report->suite, but)) &&
            state_report(state, model, &report->suite) == report;
 }
 
@@ -266,6 +267,19 @@ static enum code add_report(json_t *reports, struct arena *arena, const struct r
     TRY(read_stored(&report, arena, registry, &digest, "report.json", err));
     json_array_append_new(reports, report);
     return OK;
+}
+
+enum code documents_reports(json_t *reports, const struct registry *registry,
+                            const struct state *state, const struct digest *model,
+                            const struct digest *but, struct err *err)
+{
+    struct arena arena = { 0 };
+    enum code code = OK;
+    for (size_t i = 0; !code && i < state->report_count; i++)
+        if (counts(state, i, model, but))
+            code = add_report(reports, &arena, registry, state->reports[i].seq, err);
+    arena_release(&arena);
+    return code;
 }
 
 /* What a record borrows. */
@@ -293,7 +307,6 @@ static void gathered_release(struct gathered *gathered)
 static enum code gather(struct gathered *gathered, const struct digest *report, struct err *err)
 {
     const struct registry *registry = gathered->registry;
-    const struct state *state = gathered->state;
     const struct version *version = gathered->version;
     struct arena *arena = &gathered->arena;
     gathered->reports = json_array();
@@ -301,9 +314,8 @@ static enum code gather(struct gathered *gathered, const struct digest *report, 
     TRY(oci_read(registry, &gathered->files, &version->digest, err));
     TRY(read_description(&gathered->description, arena, registry, &gathered->files, err));
     TRY(documents_card(&gathered->card, registry, &version->evidence, err));
-    for (size_t i = 0; i < state->report_count; i++)
-        if (counts(state, i, &version->model_digest, &gathered->opts->suite))
-            TRY(add_report(gathered->reports, arena, registry, state->reports[i].seq, err));
+    TRY(documents_reports(gathered->reports, registry, gathered->state, &version->model_digest,
+                          &gathered->opts->suite, err));
     TRY(read_stored(&gathered->report, arena, registry, report, "report.json", err));
     json_array_append(gathered->reports, gathered->report);
     return OK;
