@@ -4,6 +4,7 @@
 #include "cli/shared.h"
 #include "registry/card.h"
 #include "registry/documents.h"
+#include "registry/html.h"
 #include "workflow/score.h"
 
 #include <math.h>
@@ -109,6 +110,32 @@ static enum code run_score(struct invocation *in, struct err *err)
     return code;
 }
 
+static const struct option html_options[] = {
+    { "out", OPTION_TEXT, "DIR", "The folder for the pages; default registry-html." },
+    REGISTRY_OPTION,
+    { 0 },
+};
+
+static enum code run_html(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    int64_t pages = 0;
+    const char *dir = in->arg_count ? in->args[0] : NULL;
+    const char *out = text_of(in, "out") ? text_of(in, "out") : "registry-html";
+    if (!dir) TRY(need_registry(in, &dir, err));
+    TRY(registry_open(&registry, dir, err));
+    enum code code = registry_html(&registry, &pages, out, err);
+    if (!code) {
+        json_t *document = json_pack("{s:s,s:s,s:I}", "pawl", "html/1", "path", out, "pages",
+                                     (json_int_t)pages);
+        if (!print_json(in, document))
+            printf("%lld page%s: %s/index.html\n", (long long)pages, pages == 1 ? "" : "s", out);
+        json_decref(document);
+    }
+    registry_close(&registry);
+    return code;
+}
+
 const struct command evidence_commands[] = {
     { .name = "registry evidence",
       .args = "REF",
@@ -120,6 +147,16 @@ const struct command evidence_commands[] = {
       .example = "pawl registry evidence fashion@1 --out evidence --with-model",
       .options = evidence_options,
       .run = run_evidence },
+    { .name = "registry html",
+      .args = "[DIR]",
+      .least = 0,
+      .most = 1,
+      .help = "Writes the registry as pages for a browser: models, channels, documents, history.",
+      .detail = "DIR is the registry. The pages need no server, no script and nothing from "
+                "outside; writing them\nagain replaces them one by one.",
+      .example = "pawl registry html registry --out /srv/www/models",
+      .options = html_options,
+      .run = run_html },
     { .name = "score",
       .args = "MODEL@N|RUN",
       .least = 1,
