@@ -268,6 +268,47 @@ enum code documents_walk(const struct registry *registry, const struct digest *b
     return code;
 }
 
+struct placing {
+    const struct registry *registry;
+    const char *model;
+};
+
+static enum code place(void *context, const struct digest *digest, const char *what,
+                       struct err *err)
+{
+    const struct placing *placing = context;
+    const struct registry *registry = placing->registry;
+    struct arena arena = { 0 };
+    bool made;
+    const char *to = oci_path(&arena, registry, placing->model,
+                              arena_format(&arena, "blobs/sha256/%s", digest_hex(&arena, digest)));
+    (void)what;
+    enum code code = fs_link(store_path(&arena, &registry->store, digest), to, &made, err);
+    arena_release(&arena);
+    return code;
+}
+
+enum code documents_place(const struct registry *registry, const char *model,
+                          const struct digest *bundle, const struct digest *version,
+                          struct err *err)
+{
+    struct placing placing = { registry, model };
+    struct arena arena = { 0 };
+    struct digest first;
+    json_t *index = NULL;
+    char name[DIGEST_TEXT];
+    enum code code = read_json(&index, &arena, registry, bundle, err);
+    const json_t *row = json_array_get(json_object_get(index, "manifests"), 0);
+    if (!code &&
+        (!digest_parse(&first, member_text(row, "digest")) || !digest_equal(&first, version)))
+        code = damaged(digest_text(bundle, name), "it is about another version", err);
+    if (!code) code = documents_walk(registry, bundle, place, &placing, err);
+    if (!code) code = fs_sync_dir(oci_path(&arena, registry, model, "blobs/sha256"), err);
+    json_decref(index);
+    arena_release(&arena);
+    return code;
+}
+
 static json_t *row_json(const struct document_row *row)
 {
     json_t *files = json_array();

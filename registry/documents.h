@@ -100,6 +100,12 @@ typedef enum code (*documents_visit)(void *context, const struct digest *digest,
 enum code documents_walk(const struct registry *registry, const struct digest *bundle,
                          documents_visit visit, void *context, struct err *err);
 
+/* Links everything that a bundle reaches into a model's layout, for content that came from
+ * elsewhere. DAMAGED when the bundle is about another version. */
+enum code documents_place(const struct registry *registry, const char *model,
+                          const struct digest *bundle, const struct digest *version,
+                          struct err *err);
+
 /* Writes the documents as files into `dir`, which must not exist (CONFLICT): README.md, ..., and a
  * folder report-N per report; with `with_model` also a folder model/ with the version's own files
  * and its signature. Each is checked by its digest. The folder appears whole or not at all. */

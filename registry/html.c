@@ -45,7 +45,7 @@ void html_put(struct site *site, const char *text)
     char *copy = arena_copy(&site->arena, text);
     utf8_make_printable(copy);
     str_add(&site->page, "<bdi>");
-    html_text(&site->page, copy);
+    markup_text(&site->page, copy);
     str_add(&site->page, "</bdi>");
 }
 
@@ -57,9 +57,9 @@ void html_member(struct site *site, const json_t *json, const char *key)
 void html_digest(struct site *site, const char *digest)
 {
     str_add(&site->page, "<code title=\"");
-    html_text(&site->page, digest);
+    markup_text(&site->page, digest);
     str_add(&site->page, "\">");
-    html_text(&site->page, arena_copy_len(&site->arena, digest, strnlen(digest, 19)));
+    markup_text(&site->page, arena_copy_len(&site->arena, digest, strnlen(digest, 19)));
     str_add(&site->page, "</code>");
 }
 
@@ -70,7 +70,7 @@ void html_begin(struct site *site, const char *title)
     str_add(page, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">" GENERATOR
                   "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><meta "
                   "name=\"color-scheme\" content=\"light dark\"><title>");
-    html_text(page, title);
+    markup_text(page, title);
     str_add(page, "</title><style>\n");
     for (size_t i = 0; html_style[i]; i++) str_add(page, html_style[i]);
     str_add(page, site_style);
@@ -118,7 +118,7 @@ static void put_entry(struct site *site, const json_t *entry)
     }
     if (*verdict) {
         str_add(page, " <span class=\"tag ");
-        html_text(page, verdict);
+        markup_text(page, verdict);
         str_add(page, "\">");
         html_put(site, verdict);
         str_add(page, "</span>");

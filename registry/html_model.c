@@ -2,7 +2,7 @@
 #include "registry/html_internal.h"
 
 #include "base/units.h"
-#include "eval/html.h"
+#include "eval/markup.h"
 #include "registry/commit.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 static void put_size(struct site *site, uint64_t size)
 {
     char text[UNITS_TEXT];
-    html_text(&site->page, units_bytes_text(text, (double)size));
+    markup_text(&site->page, units_bytes_text(text, (double)size));
 }
 
 /* Copies a document under a name that follows from its content; NULL where it is too large. What is
@@ -42,7 +42,7 @@ static enum code put_document(struct site *site, const struct document_row *row,
         str_add(page, "<div class=\"row file\"><span>");
         if (link) {
             str_add(page, "<a href=\"");
-            html_text(page, link);
+            markup_text(page, link);
             str_add(page, "\">");
         }
         html_put(site, part->name);
