@@ -10,6 +10,7 @@ extern const struct command eval_commands[];     /* evaluate.c */
 extern const struct command channel_commands[];  /* channels.c */
 extern const struct command release_commands[];  /* release.c */
 extern const struct command registry_commands[]; /* registry.c */
+extern const struct command evidence_commands[]; /* evidence.c */
 extern const struct command key_commands[];      /* keys.c */
 extern const struct command ask_commands[];      /* ask.c */
 extern const struct command keep_commands[];     /* keep.c */

@@ -2,8 +2,9 @@
 #include "cli/kinds.h"
 
 #include "eval/suite.h"
+#include "registry/card.h"
 #include "registry/policy.h"
 #include "trainer/experiment.h"
 
 const struct kind *const document_kinds[] = { &experiment_kind, &suite_kind, &policy_kind,
-                                              &part_kind, NULL };
+                                              &card_kind,       &part_kind,  NULL };

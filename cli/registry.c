@@ -4,6 +4,7 @@
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
+#include "registry/card.h"
 #include "registry/policy_set.h"
 #include "registry/snapshot.h"
 #include "registry/verify.h"
@@ -25,6 +26,7 @@ static const struct option init_options[] = {
 
 static const struct option add_options[] = {
     { "as", OPTION_TEXT, "NAME", "The model's name; default the run's name." },
+    { "card", OPTION_TEXT, "FILE", "What people say about it, for its model card (card/1)." },
     REGISTRY_OPTION,
     KEY_OPTIONS,
     REASON_OPTION,
@@ -91,7 +93,13 @@ static enum code run_add(struct invocation *in, struct err *err)
                                    .name = text_of(in, "as"),
                                    .actor = actor_of(in),
                                    .reason = text_of(in, "reason") };
-    enum code code = add_run(&registry, &added, &request, err);
+    json_t *card = NULL;
+    enum code code = OK;
+    if (given(in, "card"))
+        code = card_load(&card, in->arena, text_of(in, "card"), in->problems, err);
+    request.card = card;
+    if (!code) code = add_run(&registry, &added, &request, err);
+    json_decref(card);
     if (!code) {
         char version[DIGEST_TEXT], model[DIGEST_TEXT];
         json_t *document = json_pack(

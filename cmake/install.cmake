@@ -2,7 +2,7 @@
 # None of these is written by hand; each is made by the binary that is being installed.
 if(TARGET pawl)
   install(TARGETS pawl RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-  set(PAWL_SCHEMAS experiment suite policy report)
+  set(PAWL_SCHEMAS experiment suite policy card report)
   install(CODE "
     set(pawl \"$<TARGET_FILE:pawl>\")
     set(folder \"${CMAKE_BINARY_DIR}/installed\")

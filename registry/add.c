@@ -8,6 +8,7 @@
 #include "model/safetensors.h"
 #include "registry/bundle.h"
 #include "registry/commit.h"
+#include "registry/documents.h"
 #include "registry/golden.h"
 #include "registry/oci.h"
 
@@ -17,6 +18,7 @@ enum { FACTS_LIMIT = 64 << 10 };
 
 struct adding {
     const struct add_opts *opts;
+    const struct registry *registry;
     struct arena arena;
     const char *dir; /* the staging folder */
     struct oci_version version;
@@ -192,14 +194,16 @@ static enum code store_files(struct adding *adding, const struct registry *regis
 static enum code decide(void *context, const struct state *state, struct draft *draft,
                         struct err *err)
 {
-    (void)err;
     struct adding *adding = context;
+    struct digest evidence;
     const struct add_opts *opts = adding->opts;
     const struct model_line *model = state_model(state, opts->model);
     const struct version *same = model ? model_version_of(model, &adding->added->digest) : NULL;
     adding->added->existed = same != NULL;
     adding->added->number = same ? same->number : model ? (int64_t)model->version_count + 1 : 1;
     if (same) return OK;
+    TRY(documents_register(&evidence, adding->registry, opts, &adding->version,
+                           &adding->added->digest, err));
     draft->kind = ENTRY_REGISTER;
     draft->actor = opts->actor;
     draft->reason = opts->reason;
@@ -211,6 +215,8 @@ static enum code decide(void *context, const struct state *state, struct draft *
     json_set_digest(draft->body, "model_digest", &adding->added->model_digest);
     draft_subject(draft, &adding->added->digest);
     draft_subject(draft, &adding->added->model_digest);
+    json_set_digest(draft->body, "documents", &evidence);
+    draft_subject(draft, &evidence);
     return OK;
 }
 
@@ -246,7 +252,7 @@ static enum code put_content(struct adding *adding, const struct registry *regis
 enum code registry_add(struct registry *registry, struct added *added, const struct add_opts *opts,
                        struct err *err)
 {
-    struct adding adding = { .opts = opts, .added = added };
+    struct adding adding = { .opts = opts, .registry = registry, .added = added };
     memset(added, 0, sizeof *added);
     enum code code = check_opts(opts, err);
     if (code) goto out;

@@ -3,6 +3,7 @@
 
 #include "eval/gate.h"
 #include "registry/commit.h"
+#include "registry/documents.h"
 #include "registry/statement.h"
 #include "registry/trust.h"
 
@@ -27,6 +28,7 @@ static const struct report_note *recorded(const struct state *state, const struc
 
 struct recording {
     const struct report_opts *opts;
+    const struct registry *registry;
     struct digest document, scores; /* content */
     json_t *gates;                  /* that count and do not pass: {id, reason, verdict} */
     json_t *body;
@@ -78,15 +80,20 @@ static enum code decide_report(void *context, const struct state *state, struct 
     if (!recording->body)
         return err_set(err, CONFLICT, "cannot record report '%s': its key was revoked meanwhile",
                        opts->dir);
+    struct digest evidence;
+    TRY(documents_report(&evidence, recording->registry, state, opts, &recording->document,
+                         &recording->scores, err));
     draft->kind = ENTRY_REPORT;
     draft->actor = opts->actor;
     draft->reason = opts->reason;
-    draft->body = json_incref(recording->body);
+    draft->body = json_copy(recording->body);
     draft_subject(draft, &version->digest);
     draft_subject(draft, &opts->model_digest);
     draft_subject(draft, &opts->report);
     draft_subject(draft, &recording->document);
     draft_subject(draft, &recording->scores);
+    json_set_digest(draft->body, "documents", &evidence);
+    draft_subject(draft, &evidence);
     return OK;
 }
 
@@ -180,7 +187,7 @@ static enum code prepare(struct registry *registry, struct recording *recording,
 enum code registry_record_report(struct registry *registry, int64_t *seq,
                                  const struct report_opts *opts, struct err *err)
 {
-    struct recording recording = { .opts = opts };
+    struct recording recording = { .opts = opts, .registry = registry };
     int64_t made = 0;
     enum code code = check_verdict(opts->verdict, err);
     if (!code) code = check_seal(registry, opts, err);

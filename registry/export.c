@@ -3,6 +3,7 @@
 
 #include "base/str.h"
 #include "registry/commit.h"
+#include "registry/documents.h"
 #include "registry/oci.h"
 #include "registry/reach.h"
 #include "registry/tar.h"
@@ -70,6 +71,15 @@ static enum code add_reports(struct exporting *exporting, json_t *row,
     return OK;
 }
 
+static enum code add_document(void *context, const struct digest *digest, const char *what,
+                              struct err *err)
+{
+    (void)what;
+    (void)err;
+    reach_add(context, digest);
+    return OK;
+}
+
 static enum code add_version(struct exporting *exporting, const char *ref, struct err *err)
 {
     struct resolved resolved;
@@ -99,6 +109,7 @@ static enum code add_version(struct exporting *exporting, const char *ref, struc
         arena_format(&exporting->arena, "%s-v%lld", model->name, (long long)version->number));
     json_set_digest(descriptor, "digest", &version->digest);
     json_array_append_new(exporting->manifests, descriptor);
+    TRY(documents_walk(registry, &version->evidence, add_document, &exporting->blobs, err));
     return add_reports(exporting, row, model, version, err);
 }
 

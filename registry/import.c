@@ -3,6 +3,7 @@
 #include "registry/export.h"
 
 #include "registry/commit.h"
+#include "registry/documents.h"
 #include "registry/oci.h"
 #include "registry/reach.h"
 #include "registry/tar.h"
@@ -28,8 +29,9 @@ struct incoming {
     const char *model; /* here */
     struct entry entry;
     struct digest digest, model_digest;
-    json_t *evidence;   /* [{suite, report, verdict, files, entry}] */
-    struct reach known; /* reports that are here already */
+    struct digest documents; /* the bundle of documents about it; zero: none */
+    json_t *evidence;        /* [{suite, report, verdict, files, entry}] */
+    struct reach known;      /* reports that are here already */
     int64_t number;
     bool existed;
 };
@@ -114,6 +116,7 @@ static enum code take_report(struct incoming *incoming, int64_t seq, struct err 
         code = err_set(err, DAMAGED, "cannot import '%s': entry %lld reports on another model",
                        importing->opts->path, (long long)seq);
     entry_digest(&entry, &report, "report");
+    if (!code) entry_digest(&entry, &incoming->documents, "documents");
     bool known = !code && reach_has(&incoming->known, &report);
     json_t *files = json_object_get(entry.body, "files");
     json_object_foreach(files, name, file)
@@ -134,6 +137,32 @@ static enum code take_report(struct incoming *incoming, int64_t seq, struct err 
     }
     entry_release(&entry);
     return code;
+}
+
+static bool has_documents(const struct incoming *incoming)
+{
+    static const struct digest none;
+    return !digest_equal(&incoming->documents, &none);
+}
+
+static enum code take_document(void *context, const struct digest *digest, const char *what,
+                               struct err *err)
+{
+    (void)what;
+    return take_blob(context, digest, err);
+}
+
+/* The documents came with the version; they are about it or the file is damaged. Where it is here
+ * already they matter with evidence that is new. */
+static enum code take_documents(struct incoming *incoming, struct err *err)
+{
+    struct importing *importing = incoming->importing;
+    const struct model_line *model = state_model(&importing->registry->state, incoming->model);
+    bool here = model && model_version_of(model, &incoming->digest);
+    if (!has_documents(incoming) || (here && !json_array_size(incoming->evidence))) return OK;
+    TRY(documents_walk(importing->registry, &incoming->documents, take_document, importing, err));
+    return documents_place(importing->registry, incoming->model, &incoming->documents,
+                           &incoming->digest, err);
 }
 
 static json_t *origin_of(const struct incoming *incoming)
@@ -169,6 +198,10 @@ static enum code decide(void *context, const struct state *state, struct draft *
                             "evidence", incoming->evidence);
     json_set_digest(draft->body, "digest", &incoming->digest);
     draft_subject(draft, &incoming->digest);
+    if (has_documents(incoming)) {
+        json_set_digest(draft->body, "documents", &incoming->documents);
+        draft_subject(draft, &incoming->documents);
+    }
     if (same) return OK;
     json_object_set_new(draft->body, "number", json_integer(incoming->number));
     json_set_digest(draft->body, "model_digest", &incoming->model_digest);
@@ -228,6 +261,7 @@ static enum code check_entry(struct incoming *incoming, const json_t *row, struc
     if (registers && stated && strcmp(stated, model) == 0 && entry_int(entry, "number") == number &&
         entry_digest(entry, &incoming->digest, "digest") &&
         entry_digest(entry, &incoming->model_digest, "model_digest")) {
+        entry_digest(entry, &incoming->documents, "documents");
         incoming->model = incoming->importing->opts->as ? incoming->importing->opts->as : model;
         return name_check_model(incoming->model, err);
     }
@@ -250,6 +284,7 @@ static enum code take_version(struct incoming *incoming, const json_t *row, stru
     TRY(json_get_array(&reports, row, "reports", importing->opts->path, err));
     json_array_foreach(reports, i, seq) TRY(take_report(incoming, json_integer_value(seq), err));
     TRY(oci_place(registry, incoming->model, &incoming->digest, &files, err));
+    TRY(take_documents(incoming, err));
     TRY(registry_commit(registry, decide, incoming, NULL, err));
     json_t *line = json_pack("{ss sI sb sI}", "model", incoming->model, "number",
                              (json_int_t)incoming->number, "existed", (int)incoming->existed,

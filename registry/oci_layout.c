@@ -56,21 +56,27 @@ enum code oci_place(const struct registry *registry, const char *model, const st
     return code;
 }
 
+#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
+#define INDEX_TYPE    "application/vnd.oci.image.index.v1+json"
+
 /* One descriptor per tag: OCI gives a tag no other place than this annotation. */
 static enum code tag(json_t *manifests, const struct registry *registry,
-                     const struct version *version, const char *name, struct err *err)
+                     const struct digest *digest, const char *media_type, const char *name,
+                     struct err *err)
 {
     struct arena arena = { 0 };
     struct stat info;
-    const char *path = store_path(&arena, &registry->store, &version->digest);
+    const char *path = store_path(&arena, &registry->store, digest);
     enum code code = fs_stat(path, &info, err);
     arena_release(&arena);
     if (code) return code;
-    json_t *json = json_pack(
-        "{ss ss sI s{ss}}", "mediaType", "application/vnd.oci.image.manifest.v1+json",
-        "artifactType", "application/vnd.cncf.model.manifest.v1+json", "size",
-        (json_int_t)info.st_size, "annotations", "org.opencontainers.image.ref.name", name);
-    json_set_digest(json, "digest", &version->digest);
+    json_t *json = json_pack("{ss sI s{ss}}", "mediaType", media_type, "size",
+                             (json_int_t)info.st_size, "annotations",
+                             "org.opencontainers.image.ref.name", name);
+    if (strcmp(media_type, MANIFEST_TYPE) == 0)
+        json_object_set_new(json, "artifactType",
+                            json_string("application/vnd.cncf.model.manifest.v1+json"));
+    json_set_digest(json, "digest", digest);
     json_array_append_new(manifests, json);
     return OK;
 }
@@ -89,6 +95,19 @@ static int by_name(const void *a, const void *b)
     return strcmp((*left)->name, (*right)->name);
 }
 
+/* A version, and the bundle of it and its evidence, which copies whole. */
+static enum code tag_version(struct arena *arena, json_t *manifests,
+                             const struct registry *registry, const struct version *version,
+                             struct err *err)
+{
+    static const struct digest none;
+    const char *name = arena_format(arena, "v%lld", (long long)version->number);
+    TRY(tag(manifests, registry, &version->digest, MANIFEST_TYPE, name, err));
+    if (digest_equal(&version->evidence, &none)) return OK;
+    return tag(manifests, registry, &version->evidence, INDEX_TYPE,
+               arena_format(arena, "%s-bundle", name), err);
+}
+
 /* Versions by number, then channels by name. */
 static enum code tag_all(struct arena *arena, json_t *manifests, const struct registry *registry,
                          const struct model_line *model, struct err *err)
@@ -96,16 +115,15 @@ static enum code tag_all(struct arena *arena, json_t *manifests, const struct re
     for (size_t i = 0; i < model->version_count; i++) {
         const struct version *version = &model->versions[i];
         if (!listed(model, version->number)) continue;
-        TRY(tag(manifests, registry, version,
-                arena_format(arena, "v%lld", (long long)version->number), err));
+        TRY(tag_version(arena, manifests, registry, version, err));
     }
     size_t count = model->channel_count;
     const struct channel **sorted = ARENA_ARRAY(arena, count, const struct channel *);
     for (size_t i = 0; i < count; i++) sorted[i] = &model->channels[i];
     qsort(sorted, count, sizeof *sorted, by_name);
     for (size_t i = 0; i < count; i++)
-        TRY(tag(manifests, registry, model_version(model, channel_now(sorted[i])->number),
-                sorted[i]->name, err));
+        TRY(tag(manifests, registry, &model_version(model, channel_now(sorted[i])->number)->digest,
+                MANIFEST_TYPE, sorted[i]->name, err));
     return OK;
 }
 
@@ -114,8 +132,8 @@ enum code oci_index_render(struct arena *arena, struct bytes *bytes,
                            struct err *err)
 {
     json_t *manifests = json_array();
-    json_t *index = json_pack("{si ss sO}", "schemaVersion", 2, "mediaType",
-                              "application/vnd.oci.image.index.v1+json", "manifests", manifests);
+    json_t *index = json_pack("{si ss sO}", "schemaVersion", 2, "mediaType", INDEX_TYPE,
+                              "manifests", manifests);
     enum code code = tag_all(arena, manifests, registry, model, err);
     size_t len = 0;
     const char *text = code ? "" : json_canonical(arena, index, &len);

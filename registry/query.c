@@ -2,6 +2,7 @@
 #include "registry/registry.h"
 
 #include "registry/commit.h"
+#include "registry/documents.h"
 #include "registry/oci.h"
 
 #include <string.h>
@@ -137,13 +138,21 @@ enum code registry_show(struct registry *registry, json_t **show, const char *re
     TRY(oci_read(registry, &files, &resolved.digest, err));
     const struct model_line *model = state_model(&registry->state, resolved.model);
     const struct version *version = model_version(model, resolved.number);
-    TRY(journal_read(&registry->journal, &entry, version->seq, err));
+    json_t *evidence = NULL;
+    TRY(documents_json(&evidence, registry, &version->evidence, err));
+    enum code code = journal_read(&registry->journal, &entry, version->seq, err);
+    if (code) {
+        json_decref(evidence);
+        return code;
+    }
     json_t *json = version_json(model, version);
     json_object_set_new(json, "pawl", json_string("version/1"));
     json_object_set_new(json, "variant", json_string(files.variant == WEIGHTS_EMA ? "ema" : "raw"));
     json_object_set_new(json, "reason", json_string(entry.reason));
     json_object_set_new(json, "files", files_json(&files));
     json_object_set_new(json, "reports", reports_json(&registry->state, version));
+    json_object_set(json, "documents", json_object_get(evidence, "documents"));
+    json_decref(evidence);
     json_t *facts = json_object_get(entry.body, "facts");
     if (facts) json_object_set(json, "facts", facts);
     entry_release(&entry);

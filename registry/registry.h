@@ -67,6 +67,7 @@ struct add_opts {
     struct golden_sample sample;
     json_t
         *facts; /* what is known of its making (run, data, code, metrics); borrowed; NULL: none */
+    const json_t *card; /* card/1: what people say about it (card.h); borrowed; NULL: nothing */
     const char *actor, *reason;
 };
 

@@ -87,6 +87,7 @@ out:
     json_decref(repairing.done);
     json_decref(repairing.left);
     registry_close(&repairing.registry);
+    reach_release(&repairing.mended);
     arena_release(&repairing.arena);
     return code;
 }

@@ -3,6 +3,7 @@
 #include "registry/repair_internal.h"
 
 #include "registry/commit.h"
+#include "registry/documents.h"
 #include "registry/oci.h"
 #include "registry/reach.h"
 
@@ -90,6 +91,29 @@ static enum code mend_blob(struct repairing *repairing, const char *model,
     return OK;
 }
 
+struct mending {
+    struct repairing *repairing;
+    const char *model, *what;
+};
+
+static enum code mend_document(void *context, const struct digest *digest, const char *name,
+                               struct err *err)
+{
+    const struct mending *mending = context;
+    const char *what = arena_format(&mending->repairing->arena, "%s, %s", mending->what, name);
+    if (!reach_add(&mending->repairing->mended, digest)) return OK;
+    return mend_blob(mending->repairing, mending->model, digest, what, err);
+}
+
+/* What cannot be read on is among what is left. */
+static enum code mend_bundle(struct repairing *repairing, const char *model, const char *what,
+                             const struct digest *bundle, struct err *err)
+{
+    struct mending mending = { repairing, model, what };
+    enum code code = documents_walk(&repairing->registry, bundle, mend_document, &mending, err);
+    return code == DAMAGED ? OK : code;
+}
+
 static enum code mend_version(struct repairing *repairing, const struct reach *retired,
                               const struct model_line *model, const struct version *version,
                               struct err *err)
@@ -147,6 +171,7 @@ static enum code mend_files(struct repairing *repairing, json_t *files, struct e
         struct digest digest;
         bool sound;
         if (!digest_parse(&digest, json_string_value(file))) continue;
+        if (!reach_add(&repairing->mended, &digest)) continue;
         TRY(mend_content(repairing, &digest, name, &sound, err));
     }
     return OK;
@@ -156,6 +181,12 @@ static enum code mend_evidence(void *context, const struct entry *entry, struct 
 {
     json_t *row;
     size_t i;
+    struct repairing *repairing = context;
+    struct digest bundle;
+    if (entry_digest(entry, &bundle, "documents"))
+        TRY(mend_bundle(repairing, entry_text(entry, "model"),
+                        arena_format(&repairing->arena, "entry %lld", (long long)entry->seq),
+                        &bundle, err));
     TRY(mend_files(context, json_object_get(entry->body, "files"), err));
     json_array_foreach(json_object_get(entry->body, "evidence"), i, row)
         TRY(mend_files(context, json_object_get(row, "files"), err));

@@ -2,6 +2,7 @@
 #ifndef PAWL_REGISTRY_REPAIR_INTERNAL_H
 #define PAWL_REGISTRY_REPAIR_INTERNAL_H
 
+#include "registry/reach.h"
 #include "registry/repair.h"
 
 /* Entries that were and are not: from..to; `digest` is the last one's where a view knew it. */
@@ -17,7 +18,8 @@ struct repairing {
     const struct repair_opts *opts;
     json_t *done, *left; /* lists of {message} */
     struct lost_range lost;
-    char nonce[33]; /* of the accepted loss, as its recover entry has it */
+    struct reach mended; /* content of reports and documents that was looked at */
+    char nonce[33];      /* of the accepted loss, as its recover entry has it */
 };
 
 /* Appends a line to what was done, or to what is left. */

@@ -82,6 +82,7 @@ static enum code apply_version(struct state *state, const struct entry *entry,
     struct model_line *model = model_take(state, name);
     entry_digest(entry, &version.digest, "digest");
     entry_digest(entry, &version.model_digest, "model_digest");
+    entry_digest(entry, &version.evidence, "documents");
     model->versions = array_grown(&state->arena, model->versions, model->version_count,
                                   sizeof *model->versions);
     model->versions[model->version_count++] = version;
@@ -229,12 +230,25 @@ static enum code (*const applies[ENTRY_KIND_COUNT])(struct state *, const struct
     [ENTRY_IMPORT] = apply_version, [ENTRY_ADOPT] = apply_adopt,   [ENTRY_RECOVER] = apply_nothing,
 };
 
+/* Documents that a report brought; note_report has checked that there is such a version. */
+static void take_documents(struct state *state, const struct entry *entry)
+{
+    struct digest documents;
+    bool found;
+    if (entry->kind != ENTRY_REPORT || !entry_digest(entry, &documents, "documents")) return;
+    size_t at = place_of(state, entry_text(entry, "model"), &found);
+    REQUIRE(found);
+    state->models[at].versions[entry_int(entry, "number") - 1].evidence = documents;
+    state->models[at].evidence_seq = entry->seq;
+}
+
 enum code state_apply(void *context, const struct entry *entry, struct err *err)
 {
     struct state *state = context;
     struct signer signer;
     TRY(trust_check(state, &signer, entry, err));
     TRY(applies[entry->kind](state, entry, &signer, err));
+    take_documents(state, entry);
     double time_s = time_parse(entry->time);
     if (time_s > state->time_s) state->time_s = time_s;
     return OK;

@@ -24,7 +24,8 @@ struct version {
     struct digest digest, model_digest; /* of the manifest; of the model */
     const char *actor, *time;
     struct signer signer;
-    int64_t retired; /* the entry that retired it, or 0 */
+    int64_t retired;        /* the entry that retired it, or 0 */
+    struct digest evidence; /* of the newest bundle of documents about it; zero: none */
 };
 
 struct move {
@@ -46,6 +47,7 @@ struct model_line {
     size_t version_count;
     struct channel *channels; /* in the order of their first use */
     size_t channel_count;
+    int64_t evidence_seq; /* the newest entry that brought documents about one of them */
 };
 
 /* A gate that counts and did not pass. */

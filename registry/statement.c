@@ -15,7 +15,8 @@ static struct bytes payload_of(struct arena *arena, const struct digest *registr
     size_t len;
     json_object_foreach(body, name, value)
     {
-        if (strcmp(name, "statement") != 0 && strcmp(name, "again") != 0)
+        if (strcmp(name, "statement") != 0 && strcmp(name, "again") != 0 &&
+            strcmp(name, "documents") != 0)
             json_object_set(json, name, value);
     }
     json_object_set_new(json, "pawl", json_string("statement/1"));

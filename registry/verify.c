@@ -89,6 +89,8 @@ static enum code visit(void *context, const struct entry *entry, struct err *err
     struct digest digest;
     if (entry->kind == ENTRY_RETIRE && entry_digest(entry, &digest, "digest"))
         append_digest(&verifying->arena, &verifying->retired, &verifying->retired_count, &digest);
+    if (entry_digest(entry, &digest, "documents"))
+        append_digest(&verifying->arena, &verifying->bundles, &verifying->bundle_count, &digest);
     struct err trouble;
     if (statement_check(registry, entry, &trouble)) verify_problem(verifying, &trouble);
     if (entry_text(entry, "statement")) cite(verifying, entry_text(entry, "statement"));

@@ -21,6 +21,8 @@ struct verifying {
     size_t extra_count;
     struct digest *retired; /* manifests of versions whose weights may be gone */
     size_t retired_count;
+    struct digest *bundles; /* of documents, as entries cite them */
+    size_t bundle_count;
 };
 
 /* Records what is wrong (from `err`, or in words), or what is only worth knowing. */

@@ -2,6 +2,7 @@
 #include "registry/verify.h"
 
 #include "base/str.h"
+#include "registry/documents.h"
 #include "registry/oci.h"
 
 #include <stdlib.h>
@@ -75,6 +76,24 @@ static void verify_version(struct verifying *verifying, const struct model_line 
     }
 }
 
+static enum code verify_document(void *context, const struct digest *digest, const char *what,
+                                 struct err *err)
+{
+    (void)err;
+    verify_blob(context, digest, what);
+    return OK;
+}
+
+/* What is missing was reported when it was visited. */
+static void verify_bundle(struct verifying *verifying, const struct digest *bundle)
+{
+    struct err err;
+    size_t before = json_array_size(verifying->problems);
+    if (documents_walk(&verifying->registry, bundle, verify_document, verifying, &err) &&
+        json_array_size(verifying->problems) == before)
+        verify_problem(verifying, &err);
+}
+
 static void note_unreferenced(struct verifying *verifying)
 {
     size_t unreferenced = 0;
@@ -98,6 +117,8 @@ void verify_content(struct verifying *verifying)
             verify_version(verifying, &state->models[m], &state->models[m].versions[i]);
     for (size_t i = 0; i < verifying->extra_count; i++)
         verify_blob(verifying, &verifying->extra[i], "a report");
+    for (size_t i = 0; i < verifying->bundle_count; i++)
+        verify_bundle(verifying, &verifying->bundles[i]);
     note_unreferenced(verifying);
 }
 
@@ -130,6 +151,21 @@ static void verify_link(struct verifying *verifying, const char *model, const st
     }
 }
 
+struct linking {
+    struct verifying *verifying;
+    const char *model;
+};
+
+static enum code verify_document_link(void *context, const struct digest *digest, const char *what,
+                                      struct err *err)
+{
+    const struct linking *linking = context;
+    (void)what;
+    (void)err;
+    verify_link(linking->verifying, linking->model, digest);
+    return OK;
+}
+
 static void verify_links(struct verifying *verifying, const struct model_line *model)
 {
     for (size_t i = 0; i < model->version_count; i++) {
@@ -142,6 +178,9 @@ static void verify_links(struct verifying *verifying, const struct model_line *m
         for (int l = 0; l < files.layer_count; l++)
             if (!retired || !oci_is_weights(files.layers[l].name))
                 verify_link(verifying, model->name, &files.layers[l].digest);
+        struct linking linking = { verifying, model->name };
+        documents_walk(&verifying->registry, &model->versions[i].evidence, verify_document_link,
+                       &linking, NULL); /* what it cannot read was reported before */
     }
 }
 

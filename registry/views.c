@@ -154,6 +154,7 @@ enum code channels_view_look(const struct registry *registry, struct head *head,
 static bool changed_since(const struct model_line *model, int64_t seq)
 {
     if (model->versions[model->version_count - 1].seq > seq) return true;
+    if (model->evidence_seq > seq) return true;
     for (size_t c = 0; c < model->channel_count; c++)
         if (channel_now(&model->channels[c])->seq > seq) return true;
     return false;

@@ -106,7 +106,9 @@ enum code add_run(struct registry *registry, struct added *added, struct add_req
                   struct err *err)
 {
     struct arena arena = { 0 };
-    struct add_opts opts = { .actor = request->actor, .reason = request->reason };
+    struct add_opts opts = { .card = request->card,
+                             .actor = request->actor,
+                             .reason = request->reason };
     void *rows = NULL;
     enum code code = prepare(&arena, &opts, request, &rows, err);
     if (!code) {

@@ -11,6 +11,7 @@ struct add_request {
     const char
         *name; /* the model's name; NULL: the run's, and then set (static storage of `text`) */
     char text[128];
+    const json_t *card; /* card/1 (registry/card.h), or NULL */
     const char *actor;
     const char *reason; /* NULL: "added from SOURCE" */
 };

@@ -79,7 +79,8 @@ Test(export, a_bundle_has_the_same_bytes_and_arrives_whole_without_channels)
     cr_expect_eq(here->channel_count, 0, "channels stay behind");
     cr_expect_eq(t.registry.state.report_count, 0, "reports of elsewhere do not count here");
     for (size_t i = 0; i < 2; i++)
-        cr_expect(digest_equal(&here->versions[i].digest, &there->versions[i].digest));
+        cr_expect(digest_equal(&here->versions[i].digest, &there->versions[i].digest) &&
+                  digest_equal(&here->versions[i].evidence, &there->versions[i].evidence));
     /* the origin, from the entry itself */
     struct entry entry;
     struct digest id;

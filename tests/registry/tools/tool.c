@@ -2,6 +2,8 @@
  *
  * tool make WORK                   makes a registry with two versions, a report and a channel, and
  *                                  prints the versions' digests
+ * tool sign WORK                   makes a registry whose key signs, with a version and reports;
+ *                                  its documents go to WORK/evidence, the key to WORK/key.pem
  * tool race WORK ROUNDS SEED       promotes versions of fashion in turn, stating what it saw
  * tool add WORK SEED COUNT         adds COUNT checkpoints to fashion
  * tool swap WORK COUNT             deploys fashion@1 and fashion@2 in turn to WORK/deploy
@@ -10,6 +12,7 @@
  *
  * WORK is a folder of shared_support.h. Each acknowledged change prints its number on a line. */
 #include "registry/gc.h"
+#include "tests/registry/shared_evidence.h"
 #include "tests/registry/shared_faults.h"
 #include "tests/registry/shared_support.h"
 
@@ -41,6 +44,35 @@ static enum code make(struct job *job)
     }
     TRY(support_report(&job->registry, NULL, job->work, "fashion", 2, "suite", "pass", &job->err));
     return support_promote(&job->registry, &moved, "fashion", 2, "production", &job->err);
+}
+
+static enum code sign(struct job *job)
+{
+    struct added added;
+    struct key key;
+    struct registry *registry = &job->registry;
+    struct err *err = &job->err;
+    const char *path = path_join(&job->arena, job->work, "registry");
+    TRY(registry_init(path, "founder", "to test", err));
+    TRY(registry_open(registry, path, err));
+    TRY(key_make(&key, err));
+    const char *pem = key_public_pem(&job->arena, &key);
+    registry->key = &key;
+    enum code code = evidence_add(registry, &added, job->work, "fashion", 2, err);
+    if (!code)
+        code = evidence_report(registry, job->work, "fashion", 1, "first", "pass", 0.75, err);
+    if (!code)
+        code = evidence_report(registry, job->work, "fashion", 1, "second", "fail", 0.5, err);
+    if (!code) code = registry_refresh(registry, err);
+    if (!code)
+        code = documents_export(registry, &added.digest,
+                                &state_model(&registry->state, "fashion")->versions[0].evidence,
+                                path_join(&job->arena, job->work, "evidence"), true, err);
+    if (!code)
+        code = fs_publish(path_join(&job->arena, job->work, "key.pem"), pem, strlen(pem), err);
+    registry->key = NULL;
+    key_release(&key);
+    return code;
 }
 
 static enum code race(struct job *job)
@@ -147,6 +179,7 @@ int main(int argc, char **argv)
         { "make", 3, make, true },         { "race", 5, race, false },
         { "add", 5, add, false },          { "swap", 4, swap, false },
         { "kill", 6, under_fault, false }, { "collect", 5, collect, false },
+        { "sign", 3, sign, true },
     };
     for (size_t i = 0; argc > 2 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name) != 0 || argc != commands[i].args) continue;
