@@ -422,7 +422,7 @@ static bool on_cards(const struct trainer *t)
 {
     const char *name = t->opts->device;
     bool host = name && (strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0);
-    return ranks_several(&t->ranks) && !t->opts->opened && !host;
+    return ranks_several(&t->ranks) && !t->plan_only && !t->opts->opened && !host;
 }
 
 /* Cards sum among themselves, but for the tree of `determinism: world`. A rank without its card
