@@ -8,7 +8,7 @@
 #define RULES_PAIRED                                                                               \
     (RULE_BIT(RULE_NOT_WORSE_BY) | RULE_BIT(RULE_BETTER_BY) | RULE_BIT(RULE_GAIN_AT_MOST))
 
-enum { CLUSTERS_LEAST = 30 };
+enum { CLUSTERS_LEAST = 50, RATIO_ROWS = 100 };
 
 /* The first row that fits serves, so special cases come before general ones. Each smallest_n is
  * what docs/gates-study.md found. STATISTIC_COUNT: any kind of statistic. */
@@ -83,13 +83,31 @@ const struct method methods[] = {
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 1000,
       .run = run_sums },
+    { .name = "clopper_pearson",
+      .help = "Exact binomial bound of a share of the rows below the line.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULES_ALONE,
+      .share = true,
+      .guarantee = GUARANTEE_EXACT,
+      .smallest_n = 1,
+      .run = run_clopper_pearson },
+    { .name = "miettinen_nurminen",
+      .help = "Score interval of the difference of such shares.",
+      .statistic = STATISTIC_RATIO,
+      .rules = RULE_BIT(RULE_GAP),
+      .disjoint = true,
+      .share = true,
+      .guarantee = GUARANTEE_APPROXIMATE,
+      .smallest_n = 50,
+      .smallest_rare = 50,
+      .run = run_miettinen_nurminen },
     { .name = "bca_ratio",
       .help = "BCa bootstrap of both sums of the ratio.",
       .statistic = STATISTIC_RATIO,
       .rules = RULES_ALONE,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 200,
-      .smallest_rare = 50,
+      .smallest_rare = RATIO_ROWS,
       .run = run_sums },
     { .name = "bca_ratio_paired",
       .help = "The same for the difference, the same rows for both.",
@@ -98,7 +116,7 @@ const struct method methods[] = {
       .paired = true,
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 200,
-      .smallest_rare = 50,
+      .smallest_rare = RATIO_ROWS,
       .run = run_sums },
     { .name = "bca_ratio_gap",
       .help = "The same for the rows of both slices.",
@@ -106,7 +124,7 @@ const struct method methods[] = {
       .rules = RULE_BIT(RULE_GAP),
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 200,
-      .smallest_rare = 50,
+      .smallest_rare = RATIO_ROWS,
       .run = run_sums },
     { .name = "delong",
       .help = "DeLong's variance of the area under the ROC curve, on the logit scale.",
@@ -115,6 +133,7 @@ const struct method methods[] = {
       .guarantee = GUARANTEE_APPROXIMATE,
       .smallest_n = 50,
       .smallest_rare = 20,
+      .smallest_beyond = 10,
       .run = run_delong },
     { .name = "delong_paired",
       .help = "DeLong's variance of the difference on the same rows.",
@@ -376,6 +395,7 @@ const struct method *method_of(const struct demand *demand)
         if (method->disjoint && demand->overlapping) continue;
         if (method->clustered != demand->clustered) continue;
         if (method->biased != metric->biased) continue;
+        if (method->share && !metric->share) continue;
         return method;
     }
     return NULL;

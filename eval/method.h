@@ -82,9 +82,14 @@ struct method {
     bool absolute;    /* only for margins that are not relative */
     bool disjoint;    /* only for slices without common rows */
     bool biased;      /* only for metrics that are biased on few rows */
+    bool share;       /* only for ratios that are shares */
     enum guarantee guarantee;
-    int64_t smallest_n;    /* rows, clusters or versions */
-    int64_t smallest_rare; /* rows of the rarer kind (positives, negatives); 0: no such bound */
+    int64_t smallest_n; /* rows, clusters or versions */
+    /* rows of the rarest class (areas), or the sum below the line counted in its heaviest row
+     * (ratios); 0: no such bound */
+    int64_t smallest_rare;
+    /* areas: rows of the rarest class times the bar's distance from 0 and 1; 0: no such bound */
+    int64_t smallest_beyond;
     enum code (*run)(struct answer *answer, const struct sample *sample,
                      const struct question *question, struct err *err);
 };

@@ -62,14 +62,18 @@ static bool is_usable(const struct method *method, const struct sample *sample)
            (!sample->others || usable_columns(metric, sample->others));
 }
 
-/* Rows below the line, of metrics about one class. */
+/* The sum below the line, counted in its heaviest row: where few rows carry it, there is little to
+ * resample. */
 static double below_line(const struct metric *metric, const struct outcomes *outcomes,
                          const uint8_t *in)
 {
-    double below = 0;
-    for (int64_t i = 0; i < outcomes->n; i++)
-        if (!in || in[i]) below += metric->row(outcomes, i).below;
-    return below;
+    double sum = 0, most = 0;
+    for (int64_t i = 0; i < outcomes->n; i++) {
+        double below = in && !in[i] ? 0 : metric->row(outcomes, i).below;
+        sum += below;
+        if (below > most) most = below;
+    }
+    return most > 0 ? sum / most : 0;
 }
 
 /* The least class that occurs. */
@@ -89,7 +93,7 @@ static double rarest_class(const struct outcomes *outcomes, const uint8_t *in)
 static double rare_rows(const struct sample *sample, const uint8_t *in)
 {
     const struct metric *metric = sample->metric;
-    if (metric->takes_class) {
+    if (metric->statistic == STATISTIC_RATIO) {
         double own = below_line(metric, sample->outcomes, in);
         double other = sample->others ? below_line(metric, sample->others, in) : own;
         return fmin(own, other);
@@ -115,19 +119,29 @@ static enum code count_units(double *units, const struct method *method,
     return OK;
 }
 
-static enum code count_rows(struct answer *answer, const struct method *method,
-                            const struct sample *sample, struct err *err)
+/* How many rows of the rarer kind there must be: an area near 1 rests on the few rows that are out
+ * of order. Only a lone area has such a bar. */
+static double rare_least(const struct method *method, const struct question *question)
 {
-    double rare = INFINITY;
+    double near = fmin(question->bar, 1 - question->bar), least = (double)method->smallest_rare;
+    if (!method->smallest_beyond || !(near > 0)) return least;
+    return fmax(least, ceil((double)method->smallest_beyond / near));
+}
+
+static enum code count_rows(struct answer *answer, const struct method *method,
+                            const struct sample *sample, const struct question *question,
+                            struct err *err)
+{
+    double rare = INFINITY, least = rare_least(method, question);
     TRY(count_units(&answer->count, method, sample, err));
     answer->few = answer->count < (double)method->smallest_n;
     if (answer->few) answer->needed = (double)method->smallest_n;
     if (!method->smallest_rare || answer->few) return OK;
     rare = sample->first ? fmin(rare_rows(sample, sample->first), rare_rows(sample, sample->second))
                          : rare_rows(sample, NULL);
-    if (rare >= (double)method->smallest_rare) return OK;
+    if (rare >= least) return OK;
     answer->few = true;
-    answer->needed = rare > 0 ? ceil((double)sample->n * (double)method->smallest_rare / rare) : 0;
+    answer->needed = rare > 0 ? ceil((double)sample->n * least / rare) : 0;
     answer->count = rare;
     return OK;
 }
@@ -139,7 +153,7 @@ enum code method_ask(const struct method *method, struct answer *answer,
     answer_open(answer, NAN);
     if (sample->n <= 0 || !is_usable(method, sample)) return OK;
     if (method->clustered != (sample->cluster != NULL)) return OK;
-    TRY(count_rows(&seen, method, sample, err));
+    TRY(count_rows(&seen, method, sample, question, err));
     if (seen.few) {
         struct sample only_value = *sample;
         only_value.resamples = 0;

@@ -5,16 +5,18 @@
 #include <math.h>
 #include <string.h>
 
+/* Hits among the rows that count: all of a slice, or those below the line of a share. */
 static int64_t count_hits(const struct sample *sample, const uint8_t *in, int64_t *n)
 {
-    int64_t hits = 0;
-    *n = 0;
+    double hits = 0, rows = 0;
     for (int64_t i = 0; i < sample->n; i++) {
         if (in && !in[i]) continue;
-        hits += sample_hit(sample, false, i);
-        ++*n;
+        struct row_part part = sample_part(sample, false, i);
+        hits += part.above;
+        rows += part.below;
     }
-    return hits;
+    *n = (int64_t)rows;
+    return (int64_t)hits;
 }
 
 /* Whether n rows with this share of hits would decide. */
@@ -50,6 +52,10 @@ METHOD_RUN(run_clopper_pearson)
 {
     (void)err;
     int64_t n, hits = count_hits(sample, NULL, &n);
+    if (n == 0) {
+        answer_open(answer, NAN);
+        return OK;
+    }
     double bar = question->bar < 0 ? 0 : question->bar > 1 ? 1 : question->bar;
     double at_or_above = math_binomial_tail(hits, n, bar),
            at_or_below = math_binomial_cdf(hits, n, bar);
@@ -60,7 +66,9 @@ METHOD_RUN(run_clopper_pearson)
     answer->p_pass = question->more ? at_or_above : at_or_below;
     answer->p_fail = question->more ? at_or_below : at_or_above;
     answer_power(answer, question, n, sqrt(bar * (1 - bar) / (double)n));
-    answer->needed = proportion_needed(answer->value, n, question);
+    /* In rows of the sample, of which n count. */
+    answer->needed = ceil(proportion_needed(answer->value, n, question) * (double)sample->n /
+                          (double)n);
     return OK;
 }
 

@@ -96,6 +96,7 @@ struct metric {
     bool higher;         /* larger is better */
     bool biased;         /* CORPUS: larger on few rows than on many, so resampling adds bias */
     bool drop;           /* the second subject's mean less the first's (robustness_drop) */
+    bool share;          /* RATIO of 0/1 parts: given the rows below the line, a proportion */
     bool takes_k;        /* the gate key `k` applies (default METRIC_K) */
     bool takes_batch;    /* the gate keys `batch` and `machine` apply */
     bool takes_class;    /* the gate key `class` applies (default 1, the positive class of two) */

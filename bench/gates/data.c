@@ -265,6 +265,13 @@ static void make_versions(struct data *data, struct words *words, const double k
             5000, 400                                                                              \
         }                                                                                          \
     }
+#define WEIGHTED                                                                                   \
+    {                                                                                              \
+        { 200, 2000 }, { 1000, 2000 }, { 5000, 1500 }, { 20000, 400 },                             \
+        {                                                                                          \
+            50000, 200                                                                             \
+        }                                                                                          \
+    }
 #define PER_CLUSTER                                                                                \
     {                                                                                              \
         { 20, 3000 }, { 30, 3000 }, { 50, 3000 }, { 100, 2000 },                                   \
@@ -400,14 +407,14 @@ const struct scenario scenarios[] = {
       .make = make_documents,
       .knob = { 0.4 },
       .truth = 0.4,
-      .sizes = WEIGHED },
+      .sizes = WEIGHTED },
     { .name = "perplexity of documents",
       .metric = "perplexity",
       .demand = { .rule = RULE_AT_MOST },
       .make = make_documents,
       .knob = { 3 },
       .truth = 20.085536923187668,
-      .sizes = WEIGHED },
+      .sizes = WEIGHTED },
     { .name = "equal F1, class of 10 %",
       .metric = "f1",
       .demand = { .rule = RULE_BETTER_BY },
@@ -424,7 +431,7 @@ const struct scenario scenarios[] = {
       .knob = { 3, 1 },
       .truth = 0,
       .compared = true,
-      .sizes = WEIGHED },
+      .sizes = WEIGHTED },
     { .name = "area 0.9, 20 % positives",
       .metric = "roc_auc",
       .demand = { .rule = RULE_AT_LEAST },
@@ -446,6 +453,15 @@ const struct scenario scenarios[] = {
       .demand = { .rule = RULE_BETTER_BY },
       .make = make_ranked,
       .knob = { 0.2, 1.8123876, 0.5 },
+      .truth = 0,
+      .compared = true,
+      .classes = 2,
+      .sizes = CHEAP },
+    { .name = "equal areas 0.98, 10 % positives",
+      .metric = "roc_auc",
+      .demand = { .rule = RULE_BETTER_BY },
+      .make = make_ranked,
+      .knob = { 0.1, 2.9044206, 0.5 },
       .truth = 0,
       .compared = true,
       .classes = 2,

@@ -279,46 +279,87 @@ Test(method_ask, clusters_are_counted_and_never_ignored)
     cr_expect(uneven.count == 61 && uneven.value == even.value);
 }
 
-/* A metric of one class needs enough rows of that class, an area enough of both kinds. */
-Test(method_ask, rare_classes_are_too_few)
+/* Rows of a rare class: 10 have the label, 12 the prediction, one has both. */
+static void rare_outcomes(struct outcomes *outcomes)
 {
     static int32_t label[ROWS], prediction[ROWS];
-    static float confidence[ROWS], probability[2 * ROWS];
+    static float probability[2 * ROWS];
     for (uint64_t i = 0; i < ROWS; i++) {
         label[i] = i % 120 == 0;
         prediction[i] = i % 100 == 0;
-        confidence[i] = 0.9f;
         probability[2 * i + 1] = (float)(rng_mix(6, i) >> 40) * 0x1p-24f;
         probability[2 * i] = 1 - probability[2 * i + 1];
     }
-    struct outcomes outcomes = { .n = ROWS,
-                                 .classes = 2,
-                                 .label = label,
-                                 .prediction = prediction,
-                                 .confidence = confidence,
-                                 .probability = probability };
-    static const char *const names[] = { "recall", "precision", "roc_auc" };
-    static const double counts[] = { 10, 12, 10 };
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t m = 0; m < sizeof names / sizeof *names; m++) {
-            struct demand demand = { .metric = metric_find(names[m]),
-                                     .rule = RULE_AT_LEAST,
-                                     .bar = 0.01 };
-            struct sample sample = { .metric = demand.metric,
-                                     .n = ROWS,
-                                     .outcomes = &outcomes,
-                                     .path = names[m],
-                                     .resamples = 1000 };
-            struct question question = question_of(&demand, 0.05);
-            struct answer answer;
-            struct err err;
-            outcomes.of_class = pass ? 0 : 1;
-            if (pass && m == 2) continue;
-            cr_assert_eq(method_ask(method_of(&demand), &answer, &sample, &question, &err), OK);
-            cr_expect_eq(answer.few, pass == 0, "%s", names[m]);
-            if (!pass) cr_expect_eq(answer.count, counts[m], "%s: %g", names[m], answer.count);
-            cr_expect(!isnan(answer.value), "%s", names[m]);
-        }
+    *outcomes = (struct outcomes){ .n = ROWS,
+                                   .classes = 2,
+                                   .label = label,
+                                   .prediction = prediction,
+                                   .probability = probability };
+}
+
+/* Ratios need enough rows below the line, areas enough rows of both kinds and, where the bar is
+ * near 1, more. Shares of one class are exact with any number. */
+Test(method_ask, rare_classes_are_too_few)
+{
+    static const struct {
+        const char *metric;
+        int32_t of_class;
+        double bar;
+        bool few;
+        double count;
+    } rows[] = {
+        { "f1", 1, 0.01, true, 11 },     { "f1", 0, 0.01, false, ROWS },
+        { "recall", 1, 0.01, false, 0 }, { "precision", 1, 0.01, false, 0 },
+        { "roc_auc", 1, 0.5, true, 10 },
+    };
+    struct outcomes outcomes;
+    rare_outcomes(&outcomes);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct demand demand = { .metric = metric_find(rows[i].metric),
+                                 .rule = RULE_AT_LEAST,
+                                 .bar = rows[i].bar };
+        struct sample sample = { .metric = demand.metric,
+                                 .n = ROWS,
+                                 .outcomes = &outcomes,
+                                 .path = rows[i].metric,
+                                 .resamples = 1000 };
+        struct question question = question_of(&demand, 0.05);
+        struct answer answer;
+        struct err err;
+        outcomes.of_class = rows[i].of_class;
+        cr_assert_eq(method_ask(method_of(&demand), &answer, &sample, &question, &err), OK);
+        cr_expect_eq(answer.few, rows[i].few, "%s", rows[i].metric);
+        if (rows[i].few) cr_expect_eq(answer.count, rows[i].count, "%g", answer.count);
+        cr_expect(!isnan(answer.value), "%s", rows[i].metric);
+    }
+}
+
+/* 100 rows of either kind bound an area at a bar of 0.85, not at 0.95: 10 / (1 - bar) are wanted. */
+Test(method_ask, areas_near_one_need_more_rows)
+{
+    static int32_t label[200];
+    static float probability[400];
+    for (uint64_t i = 0; i < 200; i++) {
+        label[i] = i < 100;
+        probability[2 * i + 1] = (i < 100 ? 0.5f : 0.0f) + (float)(rng_mix(6, i) >> 40) * 0x1p-25f;
+        probability[2 * i] = 1 - probability[2 * i + 1];
+    }
+    probability[1] = 0.25f;
+    struct outcomes outcomes = {
+        .n = 200, .classes = 2, .label = label, .probability = probability
+    };
+    for (int near = 0; near < 2; near++) {
+        struct demand demand = { .metric = metric_find("roc_auc"),
+                                 .rule = RULE_AT_LEAST,
+                                 .bar = near ? 0.95 : 0.85 };
+        struct sample sample = { .metric = demand.metric, .n = 200, .outcomes = &outcomes };
+        struct question question = question_of(&demand, 0.05);
+        struct answer answer;
+        struct err err;
+        cr_assert_eq(method_ask(method_of(&demand), &answer, &sample, &question, &err), OK);
+        cr_expect_eq(answer.few, near, "%d", near);
+        cr_expect_eq(answer.passes, !near);
+        if (near) cr_expect_eq(answer.needed, 400, "%g", answer.needed);
     }
 }
 
