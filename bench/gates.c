@@ -4,10 +4,10 @@
  * truth itself (whoever passes there passes falsely, whoever fails there fails falsely; both are
  * nominally at most alpha), and the bars from which a method of full power would pass or fail in
  * 80 % of experiments. smallest_n is bypassed: the study decides what it must be; the least number
- * of rare rows is not. One line per scenario and size goes to standard output, tab-separated; bench/gates.py makes the table and the
- * picture. Seeds are fixed; the result does not depend on threads.
- * Usage: bench_gates [THREADS [WORK [TEXT]]]; WORK scales the number of experiments (1), TEXT keeps
- * the scenarios that have it in their name. */
+ * of rare rows is not. One line per scenario and size goes to standard output, tab-separated;
+ * bench/gates.py makes the table and the picture. Seeds are fixed; the result does not depend on
+ * threads. Usage: bench_gates [THREADS [WORK [TEXT]]]; WORK scales the number of experiments (1),
+ * TEXT keeps the scenarios that have it in their name. */
 #include "bench/gates/data.h"
 
 #include "base/math.h"

@@ -6,12 +6,13 @@
 PYTHON is an interpreter that has numpy and scipy. SciPy runs its percentile method on fewer
 resamples and is scaled to the same number: its BCa would need rows x rows numbers for the
 jackknife. pawl's time holds the whole answer: resamples, full jackknife, bounds and p-values.
+Other work on the machine stretches wall clocks; processor times stay comparable.
 Needs build/release/bench/bench_stats.
 """
 import argparse
 import datetime
 import json
-import platform
+import os
 import re
 import subprocess
 import sys
@@ -33,6 +34,12 @@ for name, a, b in [("paired 0/1 scores", rng.random(rows) < 0.92, rng.random(row
 LINE = re.compile(r"^(.{26}) (\S+)\s+wall\s+([\d.]+) s  processor\s+([\d.]+) s  +([\d.]+) ns", re.M)
 
 
+def cpu_name():
+    with open("/proc/cpuinfo") as info:
+        names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
+    return names[0] if names else "unknown"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--scipy", required=True)
@@ -42,6 +49,7 @@ def main():
     parser.add_argument("--peer-resamples", type=int, default=40)
     parser.add_argument("--out")
     args = parser.parse_args()
+    load = round(os.getloadavg()[0], 1)
     command = ["build/release/bench/bench_stats", str(args.rows), str(args.resamples),
                str(args.threads), "1"]
     ours = subprocess.run(command, capture_output=True, text=True)
@@ -67,9 +75,11 @@ def main():
                   f"{row['scipy_processor_s']:8.1f} s: {row['scipy_wall_s'] / row['wall_s']:.0f} times", end="")
         print()
     if args.out:
-        result = {"command": " ".join(sys.argv), "date": datetime.date.today().isoformat(),
-                  "machine": platform.machine(), "rows": args.rows, "resamples": args.resamples,
-                  "threads": args.threads, "rows_found": found}
+        result = {"command": f"bench/stats.py --scipy PYTHON --rows {args.rows} --resamples "
+                             f"{args.resamples} --threads {args.threads}",
+                  "date": datetime.date.today().isoformat(), "cpu": cpu_name(),
+                  "load_before": load, "rows": args.rows, "resamples": args.resamples,
+                  "threads": args.threads, "peer_resamples": args.peer_resamples, "found": found}
         with open(args.out, "w") as out:
             json.dump(result, out, indent=1)
             out.write("\n")

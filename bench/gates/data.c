@@ -1,7 +1,8 @@
-/* The distributions of the study, and what each method is asked about them.
+/* The distributions of the study.
  *
  * Each is as hard as releases are: shares near 1, skewed losses, a few confident errors, rare
- * classes, clusters that are alike within. */
+ * classes, clusters that are alike within. An experiment is drawn from its own stream of words, so
+ * its rows do not depend on which thread draws them. */
 #include "bench/gates/data.h"
 
 #include "base/math.h"
@@ -58,13 +59,13 @@ void data_make(struct data *data, const struct scenario *scenario, int64_t n, ui
 }
 
 /* knob: share right. */
-static void make_share(struct data *data, struct words *words, const double knob[4])
+void make_share(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) data->score[0][i] = uniform(words) < knob[0];
 }
 
 /* knob: share that only the candidate gets right, only the baseline, both. */
-static void make_pair(struct data *data, struct words *words, const double knob[4])
+void make_pair(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double u = uniform(words);
@@ -75,7 +76,7 @@ static void make_pair(struct data *data, struct words *words, const double knob[
 }
 
 /* Two slices: n rows in the first and n knob[2] in the second; shares right, or mean losses. */
-static void make_slices(struct data *data, struct words *words, const double knob[4])
+void make_slices(struct data *data, struct words *words, const double knob[4])
 {
     int64_t small = data->n;
     data->n += (int64_t)((double)small * knob[2]);
@@ -89,7 +90,7 @@ static void make_slices(struct data *data, struct words *words, const double kno
 }
 
 /* An exponential error; knob: its mean. */
-static void make_skewed(struct data *data, struct words *words, const double knob[4])
+void make_skewed(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) data->score[0][i] = knob[0] * exponential(words);
 }
@@ -101,13 +102,13 @@ static double confident_loss(struct words *words, double share)
     return uniform(words) < share ? 3 + 5 * uniform(words) : loss;
 }
 
-static void make_confident(struct data *data, struct words *words, const double knob[4])
+void make_confident(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) data->score[0][i] = confident_loss(words, knob[0]);
 }
 
 /* Two such models, half of whose rows are shared. */
-static void make_confident_pair(struct data *data, struct words *words, const double knob[4])
+void make_confident_pair(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double shared = confident_loss(words, knob[0]);
@@ -120,7 +121,7 @@ static void make_confident_pair(struct data *data, struct words *words, const do
 
 /* Documents: lengths over two decades, a mean loss a token that varies; a second model's with the
  * same mean when knob[1] > 0. knob[0]: mean loss. */
-static void make_documents(struct data *data, struct words *words, const double knob[4])
+void make_documents(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double level = exp(0.3 * normal(words) - 0.045);
@@ -134,7 +135,7 @@ static void make_documents(struct data *data, struct words *words, const double 
 
 /* Class 1 with share knob[0], found with recall knob[1], falsely with share knob[2] of the rest;
  * by both models alike and independently. */
-static void make_found(struct data *data, struct words *words, const double knob[4])
+void make_found(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         data->label[i] = uniform(words) < knob[0];
@@ -145,7 +146,7 @@ static void make_found(struct data *data, struct words *words, const double knob
 
 /* Two normal populations knob[1] apart, positives with share knob[0]; the second model's scores
  * are correlated with the first's by knob[2]. knob[3]: rows go to two slices by turns. */
-static void make_ranked(struct data *data, struct words *words, const double knob[4])
+void make_ranked(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double shared = normal(words);
@@ -162,7 +163,7 @@ static void make_ranked(struct data *data, struct words *words, const double kno
 }
 
 /* A model that is knob[0] too sure everywhere, with confidences from 0.4 to 1 - knob[1]. */
-static void make_sure(struct data *data, struct words *words, const double knob[4])
+void make_sure(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         data->label[i] = 0;
@@ -176,7 +177,7 @@ static void make_sure(struct data *data, struct words *words, const double knob[
 
 /* DATA_CLASSES equally frequent classes, right with share knob[0], else any other; the second model
  * errs on its own in half of the rows. */
-static void make_classes(struct data *data, struct words *words, const double knob[4])
+void make_classes(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         data->label[i] = (int32_t)(DATA_CLASSES * uniform(words));
@@ -191,7 +192,7 @@ static void make_classes(struct data *data, struct words *words, const double kn
 }
 
 /* Targets with noise of share knob[0]. */
-static void make_line(struct data *data, struct words *words, const double knob[4])
+void make_line(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double x = normal(words);
@@ -202,7 +203,7 @@ static void make_line(struct data *data, struct words *words, const double knob[
 
 /* n clusters of 5 to 35 rows whose rates differ: a beta-like mixture around knob[0], or losses
  * (knob[1] > 0) with a level of each cluster. */
-static void make_clusters(struct data *data, struct words *words, const double knob[4])
+void make_clusters(struct data *data, struct words *words, const double knob[4])
 {
     int64_t clusters = data->n, row = 0;
     for (int64_t c = 0; c < clusters; c++) {
@@ -224,7 +225,7 @@ static int compare(const void *a, const void *b)
 }
 
 /* Measured times: log-normal. */
-static void make_times(struct data *data, struct words *words, const double knob[4])
+void make_times(struct data *data, struct words *words, const double knob[4])
 {
     (void)knob;
     for (int64_t i = 0; i < data->n; i++) data->score[0][i] = exp(0.5 * normal(words));
@@ -232,349 +233,7 @@ static void make_times(struct data *data, struct words *words, const double knob
 }
 
 /* Versions without a trend. */
-static void make_versions(struct data *data, struct words *words, const double knob[4])
+void make_versions(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) data->score[0][i] = 0.9 + knob[0] * normal(words);
 }
-
-#define CHEAP                                                                                      \
-    {                                                                                              \
-        { 50, 4000 }, { 100, 4000 }, { 200, 4000 }, { 1000, 4000 }, { 5000, 2000 },                \
-        {                                                                                          \
-            50000, 400                                                                             \
-        }                                                                                          \
-    }
-#define COUNTED                                                                                    \
-    {                                                                                              \
-        { 50, 4000 }, { 200, 4000 }, { 1000, 4000 }, { 5000, 2000 },                               \
-        {                                                                                          \
-            50000, 400                                                                             \
-        }                                                                                          \
-    }
-#define DRAWN                                                                                      \
-    {                                                                                              \
-        { 50, 3000 }, { 200, 3000 }, { 500, 3000 }, { 1000, 3000 }, { 5000, 1000 },                \
-        {                                                                                          \
-            50000, 200                                                                             \
-        }                                                                                          \
-    }
-#define WEIGHED                                                                                    \
-    {                                                                                              \
-        { 50, 2000 }, { 200, 2000 }, { 1000, 1000 },                                               \
-        {                                                                                          \
-            5000, 400                                                                              \
-        }                                                                                          \
-    }
-#define WEIGHTED                                                                                   \
-    {                                                                                              \
-        { 200, 2000 }, { 1000, 2000 }, { 5000, 1500 }, { 20000, 400 },                             \
-        {                                                                                          \
-            50000, 200                                                                             \
-        }                                                                                          \
-    }
-#define PER_CLUSTER                                                                                \
-    {                                                                                              \
-        { 20, 3000 }, { 30, 3000 }, { 50, 3000 }, { 100, 2000 },                                   \
-        {                                                                                          \
-            1000, 1000                                                                             \
-        }                                                                                          \
-    }
-
-const struct scenario scenarios[] = {
-    { .name = "0.9 right",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_share,
-      .knob = { 0.9 },
-      .truth = 0.9,
-      .sizes = CHEAP },
-    { .name = "0.99 right",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_share,
-      .knob = { 0.99 },
-      .truth = 0.99,
-      .sizes = CHEAP },
-    { .name = "equal models, 10 % apart",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_pair,
-      .knob = { 0.05, 0.05, 0.85 },
-      .truth = 0,
-      .compared = true,
-      .sizes = CHEAP },
-    { .name = "0.005 worse, 4 % apart",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_NOT_WORSE_BY, .bar = 0.005 },
-      .make = make_pair,
-      .knob = { 0.0175, 0.0225, 0.88 },
-      .truth = -0.005,
-      .compared = true,
-      .sizes = CHEAP },
-    { .name = "0.02 worse, 10 % apart",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_NOT_WORSE_BY, .bar = 0.02 },
-      .make = make_pair,
-      .knob = { 0.04, 0.06, 0.85 },
-      .truth = -0.02,
-      .compared = true,
-      .sizes = CHEAP },
-    { .name = "0.02 better, 4 % apart",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_BETTER_BY, .bar = 0.02 },
-      .make = make_pair,
-      .knob = { 0.03, 0.01, 0.88 },
-      .truth = 0.02,
-      .compared = true,
-      .sizes = CHEAP },
-    { .name = "1 % worse, 6 % apart",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_NOT_WORSE_BY, .bar = 0.01, .relative = true },
-      .make = make_pair,
-      .knob = { 0.0255, 0.0345, 0.8655 },
-      .truth = 0,
-      .compared = true,
-      .sizes = COUNTED },
-    { .name = "gap 0.1, equal slices",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_GAP, .bar = 0.1 },
-      .make = make_slices,
-      .knob = { 0.92, 0.82, 1 },
-      .truth = 0.1,
-      .sizes = CHEAP },
-    { .name = "gap 0.1, slices 1 to 9",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_GAP, .bar = 0.1 },
-      .make = make_slices,
-      .knob = { 0.88, 0.98, 9 },
-      .truth = 0.1,
-      .sizes = { { 50, 4000 }, { 100, 4000 }, { 200, 4000 }, { 1000, 2000 }, { 5000, 500 } } },
-    { .name = "gap 0.1, joint resamples",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_GAP, .bar = 0.1, .overlapping = true },
-      .make = make_slices,
-      .knob = { 0.92, 0.82, 1 },
-      .truth = 0.1,
-      .sizes = COUNTED },
-    { .name = "exponential error",
-      .metric = "mae",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_skewed,
-      .knob = { 1 },
-      .truth = 1,
-      .sizes = DRAWN },
-    { .name = "log loss, 3 % confident errors",
-      .metric = "log_loss",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_confident,
-      .knob = { 0.03 },
-      .truth = 0.2135,
-      .sizes = DRAWN },
-    { .name = "equal models, 3 % confident errors",
-      .metric = "log_loss",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_confident_pair,
-      .knob = { 0.03 },
-      .truth = 0,
-      .compared = true,
-      .sizes = DRAWN },
-    { .name = "gap of exponential errors",
-      .metric = "mae",
-      .demand = { .rule = RULE_GAP, .bar = 0.2 },
-      .make = make_slices,
-      .knob = { 1.2, 1, 1, 1 },
-      .truth = 0.2,
-      .sizes = { { 50, 2000 }, { 200, 2000 }, { 1000, 2000 }, { 5000, 400 } } },
-    { .name = "precision, class of 10 %",
-      .metric = "precision",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_found,
-      .knob = { 0.1, 0.8, 0.02 },
-      .truth = 0.08 / 0.098,
-      .classes = 2,
-      .sizes = COUNTED },
-    { .name = "recall, class of 10 %",
-      .metric = "recall",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_found,
-      .knob = { 0.1, 0.9, 0.02 },
-      .truth = 0.9,
-      .classes = 2,
-      .sizes = COUNTED },
-    { .name = "token accuracy of documents",
-      .metric = "token_accuracy",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_documents,
-      .knob = { 0.4 },
-      .truth = 0.4,
-      .sizes = WEIGHTED },
-    { .name = "perplexity of documents",
-      .metric = "perplexity",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_documents,
-      .knob = { 3 },
-      .truth = 20.085536923187668,
-      .sizes = WEIGHTED },
-    { .name = "equal F1, class of 10 %",
-      .metric = "f1",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_found,
-      .knob = { 0.1, 0.8, 0.02 },
-      .truth = 0,
-      .compared = true,
-      .classes = 2,
-      .sizes = COUNTED },
-    { .name = "equal perplexity of documents",
-      .metric = "perplexity",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_documents,
-      .knob = { 3, 1 },
-      .truth = 0,
-      .compared = true,
-      .sizes = WEIGHTED },
-    { .name = "area 0.9, 20 % positives",
-      .metric = "roc_auc",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_ranked,
-      .knob = { 0.2, 1.8123876, 0 },
-      .truth = 0.9,
-      .classes = 2,
-      .sizes = CHEAP },
-    { .name = "area 0.98, 10 % positives",
-      .metric = "roc_auc",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_ranked,
-      .knob = { 0.1, 2.9044206, 0 },
-      .truth = 0.98,
-      .classes = 2,
-      .sizes = CHEAP },
-    { .name = "equal areas 0.9, 20 % positives",
-      .metric = "roc_auc",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_ranked,
-      .knob = { 0.2, 1.8123876, 0.5 },
-      .truth = 0,
-      .compared = true,
-      .classes = 2,
-      .sizes = CHEAP },
-    { .name = "equal areas 0.98, 10 % positives",
-      .metric = "roc_auc",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_ranked,
-      .knob = { 0.1, 2.9044206, 0.5 },
-      .truth = 0,
-      .compared = true,
-      .classes = 2,
-      .sizes = CHEAP },
-    { .name = "ECE 0.03",
-      .metric = "ece",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_sure,
-      .knob = { 0.03, 0.03 },
-      .truth = 0.03,
-      .classes = 2,
-      .sizes = WEIGHED },
-    { .name = "debiased ECE 0.03",
-      .metric = "ece_debiased",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_sure,
-      .knob = { 0.03, 0.03 },
-      .truth = 0.03,
-      .classes = 2,
-      .sizes = WEIGHED },
-    { .name = "adaptive ECE 0.03",
-      .metric = "adaptive_ece",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_sure,
-      .knob = { 0.03, 0.03 },
-      .truth = 0.03,
-      .classes = 2,
-      .sizes = WEIGHED },
-    { .name = "equal ECE 0.03",
-      .metric = "ece",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_sure,
-      .knob = { 0.03, 0.03 },
-      .truth = 0,
-      .compared = true,
-      .classes = 2,
-      .sizes = WEIGHED },
-    { .name = "macro F1, 5 classes",
-      .metric = "macro_f1",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_classes,
-      .knob = { 0.9 },
-      .truth = 0.9,
-      .classes = DATA_CLASSES,
-      .sizes = WEIGHED },
-    { .name = "MCC, 5 classes",
-      .metric = "mcc",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_classes,
-      .knob = { 0.9 },
-      .truth = 0.875,
-      .classes = DATA_CLASSES,
-      .sizes = WEIGHED },
-    { .name = "average precision, 20 % positives",
-      .metric = "pr_auc",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_ranked,
-      .knob = { 0.2, 1.8123876, 0 },
-      .truth = NAN,
-      .classes = 2,
-      .sizes = WEIGHED },
-    { .name = "R2 0.8",
-      .metric = "r2",
-      .demand = { .rule = RULE_AT_LEAST },
-      .make = make_line,
-      .knob = { 0.5 },
-      .truth = 0.8,
-      .sizes = WEIGHED },
-    { .name = "equal macro F1, 5 classes",
-      .metric = "macro_f1",
-      .demand = { .rule = RULE_BETTER_BY },
-      .make = make_classes,
-      .knob = { 0.9 },
-      .truth = 0,
-      .compared = true,
-      .classes = DATA_CLASSES,
-      .sizes = WEIGHED },
-    { .name = "clusters, 0.8 right",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_AT_LEAST, .clustered = true },
-      .make = make_clusters,
-      .knob = { 0.8 },
-      .truth = 0.8,
-      .sizes = PER_CLUSTER },
-    { .name = "clusters, exponential levels",
-      .metric = "mae",
-      .demand = { .rule = RULE_AT_MOST, .clustered = true },
-      .make = make_clusters,
-      .knob = { 0, 1 },
-      .truth = 2,
-      .sizes = PER_CLUSTER },
-    { .name = "median of times",
-      .metric = "latency_p50",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_times,
-      .truth = 1,
-      .few = true,
-      .sizes = { { 5, 8000 }, { 15, 8000 }, { 100, 8000 }, { 400, 4000 } } },
-    { .name = "99th percentile of times",
-      .metric = "latency_p99",
-      .demand = { .rule = RULE_AT_MOST },
-      .make = make_times,
-      .truth = 3.2002,
-      .few = true,
-      .sizes = { { 299, 8000 }, { 400, 8000 }, { 1000, 4000 } } },
-    { .name = "versions without a trend",
-      .metric = "accuracy",
-      .demand = { .rule = RULE_TREND },
-      .make = make_versions,
-      .knob = { 0.01 },
-      .truth = 0,
-      .few = true,
-      .sizes = { { 3, 8000 }, { 5, 8000 }, { 8, 8000 }, { 20, 8000 } } },
-};
-
-const size_t scenario_count = sizeof scenarios / sizeof *scenarios;

@@ -24,11 +24,17 @@ struct data {
     struct outcomes outcomes[2];
 };
 
+/* Fills an experiment of data->n rows; `knob` as its definition says. */
+typedef void make_rows(struct data *data, struct words *words, const double knob[4]);
+make_rows make_share, make_pair, make_slices, make_skewed, make_confident, make_confident_pair,
+    make_documents, make_found, make_ranked, make_sure, make_classes, make_line, make_clusters,
+    make_times, make_versions;
+
 struct scenario {
     const char *name;
     const char *metric;
     struct demand demand; /* but for the metric; the bar only chooses the method */
-    void (*make)(struct data *data, struct words *words, const double knob[4]);
+    make_rows *make;
     double knob[4];
     double truth;    /* NaN: found from 5,000,000 rows */
     bool compared;   /* there is a second subject */

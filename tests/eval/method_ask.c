@@ -334,7 +334,7 @@ Test(method_ask, rare_classes_are_too_few)
     }
 }
 
-/* 100 rows of either kind bound an area at a bar of 0.85, not at 0.95: 10 / (1 - bar) are wanted. */
+/* 100 rows of either kind bound an area at a bar of 0.85, not at 0.95, which wants 10 / 0.05. */
 Test(method_ask, areas_near_one_need_more_rows)
 {
     static int32_t label[200];
