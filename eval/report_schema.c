@@ -103,6 +103,8 @@ static const struct member members[] = {
     { "inputs.registry.id", TEXT, "The registry." },
     { "inputs.registry.seal", WHOLE, "The entry that sealed the bar." },
     { "inputs.registry.look", WHOLE, "The how-manieth look at this model under this suite." },
+    { "inputs.registry.seals", WHOLE, "How often this candidate's bar was sealed." },
+    { "inputs.registry.bars", WHOLE, "How many different bars that were." },
     { "inputs.registry.exposures", WHOLE, "Models that were looked at on these rows, at least." },
     { "inputs.registry.model", TEXT, "The version's model." },
     { "inputs.registry.number", WHOLE, "The version's number." },

@@ -7,7 +7,7 @@
 
 #define FACTS(look)                                                                                \
     "{\"id\": \"sha256:12\", \"seal\": 3, \"look\": " look                                         \
-    ", \"exposures\": 2, \"model\": \"m\", \"number\": 1}"
+    ", \"exposures\": 2, \"seals\": 1, \"bars\": 1, \"model\": \"m\", \"number\": 1}"
 #define GATE(text)   "goals: [{id: g, " text "}]\n"
 #define SLICES(text) "slices: [" text "]\n"
 /* rows 0, 2, 4, ... of column g cannot be told by a threshold; halves can */
