@@ -1,5 +1,5 @@
-/* Races and failing calls in a registry with keys: what was signed survives a lost race, and what was
- * acknowledged is there. */
+/* Races and failing calls in a registry with keys: what was signed survives a lost race, and what
+ * was acknowledged is there. */
 #include "registry/approve.h"
 #include "registry/statement.h"
 #include "tests/registry/shared_faults.h"
