@@ -199,9 +199,7 @@ static enum code run_verify(struct invocation *in, struct err *err)
     json_t *result = NULL;
     TRY(read_expect(in, &opts, err));
     TRY(need_registry(in, &dir, err));
-    enum code code = check_registry(in, NULL, dir, err);
-    if (code == REFUSED || code == USAGE) return code; /* another id; damage is verify's to tell */
-    code = registry_verify(dir, &result, &opts, err);
+    enum code code = registry_verify(dir, &result, &opts, err);
     if (result) {
         say_open(in, json_is_true(json_object_get(result, "open")));
         print_document(in, result, verify_text);

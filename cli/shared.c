@@ -18,10 +18,33 @@ const char *registry_dir(const struct invocation *in, const char *experiment)
     return dir && *dir ? dir : experiment;
 }
 
+/* The id that --registry-id or PAWL_REGISTRY_ID asks for. */
+static enum code check_pin(const struct invocation *in, const struct registry *registry,
+                           struct err *err)
+{
+    struct digest id;
+    const char *text = text_of(in, "registry-id");
+    if (!text) text = variable(in, "PAWL_REGISTRY_ID");
+    if (!text || !*text) return OK;
+    if (!digest_parse(&id, text))
+        return err_set(err, USAGE, "the id of a registry is sha256:..., not '%s'", text);
+    return registry_pin(registry, &id, err);
+}
+
+/* What is damaged has no id that could be checked: that is for the command itself to tell. */
+static enum code check_pin_of(const struct invocation *in, const char *dir, struct err *err)
+{
+    struct registry registry;
+    if (registry_open(&registry, dir, NULL)) return OK;
+    enum code code = check_pin(in, &registry, err);
+    registry_close(&registry);
+    return code;
+}
+
 enum code need_registry(const struct invocation *in, const char **dir, struct err *err)
 {
     *dir = registry_dir(in, NULL);
-    if (*dir) return OK;
+    if (*dir) return check_pin_of(in, *dir, err);
     err_set(err, USAGE, "`pawl %s` needs a registry", in->command->name);
     return err_hint(err, "Say --registry DIR or set PAWL_REGISTRY; `pawl registry init DIR` makes "
                          "one.");
@@ -41,19 +64,6 @@ void print_document(const struct invocation *in, json_t *document,
 void say_open(const struct invocation *in, bool open)
 {
     if (open && !in->json) log_note("note: integrity only: this registry has no keys");
-}
-
-/* The id that --registry-id or PAWL_REGISTRY_ID asks for. */
-static enum code check_pin(const struct invocation *in, const struct registry *registry,
-                           struct err *err)
-{
-    struct digest id;
-    const char *text = text_of(in, "registry-id");
-    if (!text) text = variable(in, "PAWL_REGISTRY_ID");
-    if (!text || !*text) return OK;
-    if (!digest_parse(&id, text))
-        return err_set(err, USAGE, "the id of a registry is sha256:..., not '%s'", text);
-    return registry_pin(registry, &id, err);
 }
 
 /* Opens, and knows then whether it has keys. */

@@ -36,7 +36,8 @@
 /* The registry's directory: --registry, PAWL_REGISTRY, or `experiment`'s; else NULL. */
 const char *registry_dir(const struct invocation *in, const char *experiment);
 
-/* The same, required. USAGE says how to name one. */
+/* The same, required. USAGE says how to name one; REFUSED when it has not the id that --registry-id
+ * or PAWL_REGISTRY_ID asks for. */
 enum code need_registry(const struct invocation *in, const char **dir, struct err *err);
 
 /* Prints a document: as it is with --format json, else what `make` makes of it for people. */

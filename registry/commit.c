@@ -105,6 +105,11 @@ bool registry_marked_closed(const struct registry *registry)
     return marked;
 }
 
+bool registry_believes_views(const struct registry *registry)
+{
+    return registry->open && !registry_marked_closed(registry);
+}
+
 enum code state_find_model(const struct state *state, const struct model_line **model,
                            const char *name, struct err *err)
 {

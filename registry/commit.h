@@ -35,6 +35,10 @@ struct bytes registry_identity(struct arena *arena, const struct digest *id);
 enum code registry_mark_closed(const struct registry *registry, struct err *err);
 bool registry_marked_closed(const struct registry *registry);
 
+/* Whether views may answer: they are anybody's to write, so where keys decide, only the journal
+ * does, every signature of it checked. */
+bool registry_believes_views(const struct registry *registry);
+
 /* Finds a model or version that must exist: NOT_FOUND with the nearest name. */
 enum code state_find_model(const struct state *state, const struct model_line **model,
                            const char *name, struct err *err);

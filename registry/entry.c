@@ -304,6 +304,18 @@ static enum code check_members(struct entry *entry, int64_t seq, const char *nam
     return OK;
 }
 
+/* One signature stands for one file: what it is over could be written in other ways. */
+static bool is_canonical(const struct bytes *bytes, const json_t *json)
+{
+    struct arena arena = { 0 };
+    size_t len;
+    const char *text = json_canonical(&arena, json, &len);
+    bool same = bytes->len == len + 1 && bytes->at[len] == '\n' &&
+                memcmp(bytes->at, text, len) == 0;
+    arena_release(&arena);
+    return same;
+}
+
 enum code entry_parse(struct entry *entry, const struct bytes *bytes, int64_t seq, const char *name,
                       struct err *err)
 {
@@ -318,6 +330,8 @@ enum code entry_parse(struct entry *entry, const struct bytes *bytes, int64_t se
                        name);
     else
         code = check_members(entry, seq, name, err);
+    if (!code && entry->signature && !is_canonical(bytes, entry->json))
+        code = err_set(err, DAMAGED, "cannot use '%s': it is not in canonical form", name);
     if (code)
         entry_release(entry);
     else

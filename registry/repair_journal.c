@@ -233,8 +233,6 @@ static enum code decide(void *context, struct draft *draft, struct err *err)
     draft->kind = ENTRY_RECOVER;
     draft->actor = repairing->opts->actor;
     draft->reason = repairing->opts->reason;
-    draft->key = repairing->registry.state.open ? NULL : repairing->opts->key;
-    draft->not_before = repairing->registry.state.time_s;
     draft->body = json_pack("{so ss}", "lost", range_json(&repairing->lost), "nonce",
                             repairing->nonce);
     if (repairing->lost.has_digest) draft_subject(draft, &repairing->lost.digest);

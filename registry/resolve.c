@@ -216,7 +216,7 @@ enum code registry_resolve(struct registry *registry, struct resolved *resolved,
         memcpy(resolved->channel, ref.tail, strlen(ref.tail) + 1);
     }
     /* views are anybody's to write: where keys decide, only the journal answers */
-    if (registry->open && !registry_marked_closed(registry)) {
+    if (registry_believes_views(registry)) {
         if (ref.by_channel)
             TRY(from_view(registry, resolved, &ref, &found, err));
         else

@@ -216,7 +216,7 @@ void snapshot_close(struct snapshot *snapshot)
 static enum code gather(struct registry *registry, struct gathering *g, struct snapshot *from,
                         struct err *err)
 {
-    bool usable = map_file(registry, from, true, NULL) == OK &&
+    bool usable = registry_believes_views(registry) && map_file(registry, from, true, NULL) == OK &&
                   journal_holds(&registry->journal, &from->head, NULL) == OK;
     if (!usable) snapshot_close(from);
     gather_begin(g, registry, usable ? from : NULL);
@@ -235,6 +235,8 @@ enum code snapshot_open(struct registry *registry, struct snapshot *snapshot, st
     size_t size;
     memset(snapshot, 0, sizeof *snapshot);
     enum code code = registry_check_view(registry, err);
+    if (!code && !registry_believes_views(registry))
+        code = registry_refresh(registry, err); /* every signature and every rule */
     if (!code) code = gather(registry, &g, &from, err);
     if (code) goto out;
     if (from.map && from.head.seq == g.head.seq) {

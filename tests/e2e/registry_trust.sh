@@ -200,6 +200,33 @@ says 'too few persons'
 expect 0 registry verify
 says 'sound'
 
+# --- an entry that somebody without the right put there is damage for everybody, and its way out
+last=$(ls registry/journal/000 | tail -n 1)
+python3 - "registry/journal/000/$last" <<'PY'
+import hashlib, json, sys
+before = open(sys.argv[1], "rb").read()
+entry = json.loads(before)
+del entry["signature"], entry["self"]
+entry.update(seq=entry["seq"] + 1, previous="sha256:" + hashlib.sha256(before).hexdigest(),
+             kind="revoke", subjects=[], actor="ada",
+             body={"key": "sha256:" + "0" * 64, "from": 1})
+text = lambda: json.dumps(entry, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+entry["self"] = "sha256:" + hashlib.sha256(text()).hexdigest()
+open("registry/journal/000/%010d.json" % entry["seq"], "wb").write(text())
+PY
+for command in 'verify' 'list' 'resolve small@production' 'history'; do
+    # shellcheck disable=SC2086
+    expect 6 registry $command
+    says 'it is not signed'
+done
+expect 6 promote small@1 staging --reason try
+expect 6 registry repair --reason 'a forged entry'
+expect 5 registry repair --accept-loss --reason 'a forged entry' --key grace.key
+expect 5 registry repair --accept-loss --registry-id "sha256:$(printf '0%.0s' {1..64})"
+expect 0 registry repair --accept-loss --reason 'a forged entry'
+expect 0 registry verify
+says sound
+
 # --- the whole way in one command, signed
 cat >>small.yaml <<'EOT'
 eval: {suite: suite.yaml}

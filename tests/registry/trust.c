@@ -1,9 +1,7 @@
 /* Who may write what, and what becomes of entries that nobody had the right to write. */
 #include "registry/trust.h"
-#include "registry/approve.h"
 #include "registry/commit.h"
 #include "registry/statement.h"
-#include "tests/registry/shared_faults.h"
 #include "tests/registry/shared_trust.h"
 
 #include <criterion/criterion.h>
@@ -179,6 +177,21 @@ Test(trust, no_signature_may_stand_under_other_words)
     json_object_set_new(json_object_get(entry.json, "body"), "more", json_true());
     cr_expect_not(entry_signed_by(&entry, &t.keys[ADA]));
     entry_release(&entry);
+    /* nor may the same words be written in another way, with `self` computed anew */
+    struct sha256 sha;
+    struct digest self;
+    char text[DIGEST_TEXT];
+    char *at = strstr(bytes.at, "\"self\":\""), *behind = strchr(at, ',') + 1;
+    sha256_begin(&sha);
+    sha256_add(&sha, bytes.at, (size_t)(at - bytes.at));
+    sha256_add(&sha, " ", 1);
+    sha256_add(&sha, behind, strlen(behind));
+    sha256_end(&sha, &self);
+    const char *spaced = arena_format(&t.arena, "%.*s\"self\":\"%s\", %s", (int)(at - bytes.at),
+                                      bytes.at, digest_text(&self, text), behind);
+    struct bytes other = { .at = spaced, .len = strlen(spaced) };
+    cr_expect_eq(entry_parse(&entry, &other, 2, "e", &t.s.err), DAMAGED);
+    SAYS("canonical form");
     trusted_close(&t);
 }
 
@@ -357,124 +370,6 @@ Test(trust, times_never_run_backwards)
                                          "2099-1-02T03:04:05Zx" };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         cr_expect_eq(time_parse(wrong[i]), 0, "%s", wrong[i]);
-    trusted_close(&t);
-}
-
-/* What a rival does right before our entry is linked. */
-static struct {
-    struct trusted *t;
-    enum { RIVAL_ADDS, RIVAL_SETS_POLICY, RIVAL_REVOKES } does;
-} rival;
-
-static int link_after_rival(const char *from, const char *to)
-{
-    if (!strstr(to, "/journal/")) return fs_calls_real.link(from, to);
-    fs_calls.link = fs_calls_real.link;
-    struct trusted *t = rival.t;
-    struct registry mine = t->s.registry;
-    struct added added;
-    struct err err;
-    int64_t seq;
-    cr_assert_eq(registry_open(&t->s.registry, t->s.path, &err), OK);
-    trusted_as(t, rival.does == RIVAL_ADDS ? ADA : LINUS);
-    if (rival.does == RIVAL_ADDS)
-        cr_assert_eq(support_add(&t->s.registry, &added, t->s.dir, "rival", 9, &err), OK);
-    if (rival.does == RIVAL_REVOKES) cr_assert_eq(revoke_key(t, GRACE, 0), OK);
-    if (rival.does == RIVAL_SETS_POLICY) {
-        json_t *policy = trusted_policy(t, 1, "  - {name: production, fresh: 1d}");
-        cr_assert_eq(set_policy(t, policy, NULL, &seq), OK);
-        json_decref(policy);
-    }
-    registry_close(&t->s.registry);
-    t->s.registry = mine;
-    return fs_calls_real.link(from, to);
-}
-
-Test(trust, a_lost_race_voids_no_statement_unless_the_rules_moved)
-{
-    static const enum code codes[] = { OK, CONFLICT, REFUSED };
-    for (int i = 0; i < 3; i++) {
-        struct trusted t;
-        struct added added;
-        struct consented consented = { 0 };
-        struct entry entry;
-        json_t *result;
-        MUST(trusted_open(&t, 1, plain));
-        struct registry *registry = &t.s.registry;
-        MUST(support_add(registry, &added, t.s.dir, "fashion", 1, &t.s.err));
-        MUST(support_report(registry, NULL, t.s.dir, "fashion", 1, "suite", "pass", &t.s.err));
-        trusted_as(&t, GRACE);
-        rival.t = &t;
-        rival.does = (unsigned)i;
-        fs_calls.link = link_after_rival;
-        struct consent_opts opts = { .model = "fashion",
-                                     .channel = "production",
-                                     .number = 1,
-                                     .from = CHANNEL_ANY,
-                                     .actor = "a",
-                                     .reason = "r" };
-        enum code code = registry_approve(registry, &consented, &opts, &t.s.err);
-        cr_expect_eq(code, codes[i], "row %d: %d %s", i, code, t.s.err.message);
-        if (i == 0) {
-            /* signed anew behind the rival's entry, over the same statement */
-            MUST(journal_read(&registry->journal, &entry, consented.seq, &t.s.err));
-            cr_expect(entry.seq == 5 && entry_signed_by(&entry, &t.keys[GRACE]));
-            MUST(statement_check(registry, &entry, &t.s.err));
-            entry_release(&entry);
-        }
-        MUST(registry_verify(t.s.path, &result, NULL, &t.s.err));
-        json_decref(result);
-        trusted_close(&t);
-    }
-}
-
-Test(trust, whatever_call_fails_the_chain_is_sound_and_what_was_acknowledged_is_there)
-{
-    static const enum fault faults[] = { FAULT_ONCE, FAULT_FOR_GOOD };
-    struct trusted t;
-    struct added added;
-    struct consented consented;
-    struct registry fresh;
-    int64_t seq = 0;
-    MUST(trusted_open(&t, 1, plain));
-    struct registry *registry = &t.s.registry;
-    MUST(support_add(registry, &added, t.s.dir, "fashion", 1, &t.s.err));
-    MUST(support_report(registry, NULL, t.s.dir, "fashion", 1, "suite", "pass", &t.s.err));
-    json_t *policies[] = { trusted_policy(&t, 1, "  - {name: production, fresh: 1d}"),
-                           trusted_policy(&t, 1, plain) };
-    size_t acknowledged = 0;
-    for (int row = 0; row < 4; row++) {
-        bool approves = row / 2;
-        int n = 0, calls;
-        do {
-            struct consent_opts opts = { .model = "fashion",
-                                         .channel = "production",
-                                         .number = 1,
-                                         .from = row * 1000 + n, /* another one each time */
-                                         .actor = "a",
-                                         .reason = "r" };
-            trusted_as(&t, approves ? GRACE : ADA);
-            faults_begin(faults[row % 2], ++n);
-            enum code code = approves ? registry_approve(registry, &consented, &opts, &t.s.err)
-                                      : set_policy(&t, policies[n % 2], NULL, &seq);
-            calls = faults_end();
-            fs_calls.fsync = support_no_fsync;
-            acknowledged += approves && !code;
-            MUST(registry_open(&fresh, t.s.path, &t.s.err));
-            cr_expect_eq(registry_refresh(&fresh, &t.s.err), OK, "row %d call %d: %s", row, n,
-                         t.s.err.message);
-            cr_expect_geq(fresh.state.consent_count, acknowledged, "row %d call %d", row, n);
-            if (!code && !approves)
-                cr_expect(digest_equal(&fresh.state.policy.digest, &registry->state.policy.digest));
-            registry_close(&fresh);
-        } while (calls >= n && n < 500);
-        cr_expect_gt(n, 8, "row %d: %d calls were failed", row, n);
-    }
-    json_t *result;
-    MUST(registry_verify(t.s.path, &result, NULL, &t.s.err));
-    json_decref(result);
-    json_decref(policies[0]);
-    json_decref(policies[1]);
     trusted_close(&t);
 }
 
