@@ -12,7 +12,7 @@ set(PAWL_CARD_train ${card}/train_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small
 # no test but a bench: run with few elements here
 set(PAWL_CARD_bandwidth ${CMAKE_SOURCE_DIR}/bench/cuda/bandwidth.c
     ${CMAKE_SOURCE_DIR}/tests/kernels/build.c ${CMAKE_SOURCE_DIR}/tests/kernels/cases.c)
-set(PAWL_CARD_ARGUMENTS_bandwidth --elements 70000)
+set(PAWL_CARD_ARGUMENTS_bandwidth --elements 9000)
 
 # Further sources and libraries decide which device card_open gives.
 function(pawl_card_test target name)
