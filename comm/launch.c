@@ -123,7 +123,8 @@ const char *launch_describe(const struct placement *placement)
         [LAUNCH_OPENMPI] = "a rank under Open MPI",
         [LAUNCH_PMIX] = "a rank under PMIx",
         [LAUNCH_PMI] = "a rank under PMI",
-        [LAUNCH_SRUN] = "a rank under srun",
+        [LAUNCH_SRUN] =
+            "a rank under srun without PMIx; if MPI does not start, say srun --mpi=pmix",
     };
     return words[placement->launcher];
 }
