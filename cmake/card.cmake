@@ -8,6 +8,8 @@ set(PAWL_CARD_program ${card}/program_test.c ${CMAKE_SOURCE_DIR}/tests/model/ben
     ${CMAKE_SOURCE_DIR}/tests/kernels/shared_far.c ${CMAKE_SOURCE_DIR}/tests/model/shared_far_ranks.c
     ${CMAKE_SOURCE_DIR}/tests/comm/shared_threads.c)
 set(PAWL_CARD_train ${card}/train_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
+# Two processes; needs cards, or `cpu` as its argument.
+set(PAWL_CARD_nccl ${card}/nccl_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
 
 # no test but a bench: run with few elements here
 set(PAWL_CARD_bandwidth ${CMAKE_SOURCE_DIR}/bench/cuda/bandwidth.c

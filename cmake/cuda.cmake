@@ -47,7 +47,7 @@ install(TARGETS pawl_cuda LIBRARY DESTINATION lib/pawl)
 
 # 77: no device.
 include(cmake/card.cmake)
-foreach(name ${PAWL_CARD_TESTS})
+foreach(name ${PAWL_CARD_TESTS} nccl)
   pawl_card_test(cuda_${name}_test ${name} tests/cuda/open.c)
   add_dependencies(cuda_${name}_test pawl_cuda)
   if(PAWL_TESTS)

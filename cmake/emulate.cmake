@@ -46,3 +46,8 @@ foreach(name ${PAWL_CARD_TESTS})
   add_test(NAME cuda.emulated_${name} COMMAND ${target} ${PAWL_CARD_ARGUMENTS_${name}})
   set_tests_properties(cuda.emulated_${name} PROPERTIES TIMEOUT 300)
 endforeach()
+
+# The frame of the program with two processes, without what needs cards.
+pawl_card_test(cuda_nccl_frame nccl)
+add_test(NAME cuda.nccl_frame COMMAND cuda_nccl_frame cpu)
+set_tests_properties(cuda.nccl_frame PROPERTIES TIMEOUT 120)

@@ -58,7 +58,10 @@ static enum code poll_exchange(struct over_mpi *o, struct err *err)
             sched_yield();
             continue;
         }
-        if (turn % 16 == 0) o->calls.answer(&o->calls, &o->mark);
+        pthread_mutex_lock(&o->lock);
+        struct rank_mark mine = o->mark;
+        pthread_mutex_unlock(&o->lock);
+        if (turn % 16 == 0) o->calls.answer(&o->calls, &mine);
         nanosleep(&pause, NULL);
         if (pause.tv_nsec < 500 * 1000) pause.tv_nsec += 10 * 1000;
         pthread_mutex_lock(&o->lock);

@@ -58,8 +58,13 @@ bool trainer_asked(void *context);
  * first step, and resuming. */
 enum code trainer_open_ranks(struct trainer *trainer, struct err *err);
 enum code trainer_compile(struct trainer *trainer, struct err *err);
+/* The run directory, by its option or the experiment's name (arena). */
+const char *trainer_run_dir(struct trainer *trainer);
 enum code trainer_start(struct trainer *trainer, struct err *err);
 void trainer_release(struct trainer *trainer);
+
+/* device.c: opens the device; on cards with the other ranks, who all call this. */
+enum code trainer_device(struct trainer *trainer, struct err *err);
 
 /* keep.c, for rank 0: checkpoints: begin one, note a finished one, remove what no longer counts;
  * name the best of those kept in the log. */

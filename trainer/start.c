@@ -261,7 +261,7 @@ static enum code check_joining(struct trainer *t, const char *dir, const json_t 
     return code;
 }
 
-static const char *run_dir(struct trainer *t)
+const char *trainer_run_dir(struct trainer *t)
 {
     return t->opts->run ? t->opts->run : arena_format(&t->arena, "runs/%s", t->experiment->name);
 }
@@ -270,7 +270,7 @@ static enum code take_run(struct trainer *t, const json_t *facts, char inexact[I
                           struct err *err)
 {
     const struct experiment *e = t->experiment;
-    const char *dir = run_dir(t);
+    const char *dir = trainer_run_dir(t);
     struct str config = { 0 };
     document_render(e->document, dir, &config);
     enum code code = check_joining(t, dir, facts, inexact, err);
@@ -384,68 +384,10 @@ enum code trainer_open_ranks(struct trainer *t, struct err *err)
     return OK;
 }
 
-/* Threads of this rank; 0: all processors. */
-static int threads_of(const struct trainer *t)
-{
-    const struct experiment *e = t->experiment;
-    if (e->determinism == DETERMINISM_WORLD) return e->threads_per_shard;
-    return e->threads || !ranks_several(&t->ranks) ? e->threads : t->ranks.comm->processors;
-}
-
-/* `auto` takes the card where it opens, and says why it did not; a named device is never
- * replaced. */
-static enum code choose_device(struct trainer *t, struct err *err)
-{
-    const char *name = t->opts->device;
-    int threads = threads_of(t);
-    struct err why;
-    if (t->opts->opened) {
-        t->device = *t->opts->opened;
-        return OK;
-    }
-    const struct comm *comm = t->ranks.comm;
-    struct device_place place = { comm->local_rank, comm->local_size, t->opts->share_device };
-    if (name && strcmp(name, "auto") != 0)
-        return device_open_at(&t->device, name, threads, &place, err);
-    enum code code = device_open_at(&t->device, "cuda", threads, &place, &why);
-    if (!code) {
-        log_note("device cuda: %s", t->device.description);
-        return OK;
-    }
-    TRY(device_open(&t->device, "cpu", threads, err));
-    log_note("device cpu: %s", why.message);
-    return OK;
-}
-
-/* Whether ranks were asked to compute on cards: the same on all of them. */
-static bool on_cards(const struct trainer *t)
-{
-    const char *name = t->opts->device;
-    bool host = name && (strcmp(name, "cpu") == 0 || strcmp(name, "ref") == 0);
-    return ranks_several(&t->ranks) && !t->plan_only && !t->opts->opened && !host;
-}
-
-/* Cards sum among themselves, but for the tree of `determinism: world`. A rank without its card
- * says so before the others wait for it. */
-static enum code join_cards(struct trainer *t, enum code mine, struct err *err)
-{
-    enum determinism determinism = t->experiment->determinism;
-    struct on_device_opts how = { .exact = determinism != DETERMINISM_OFF,
-                                  .shared = t->opts->share_device,
-                                  .record = t->opts->record_sums,
-                                  .floor_s = t->opts->rank_floor_s,
-                                  .report_dir = arena_format(&t->arena, "%s/view", run_dir(t)) };
-    TRY(ranks_join(&t->ranks, mine, 0, err));
-    if (determinism == DETERMINISM_WORLD) return OK;
-    return on_device_open(&t->joined, t->ranks.comm, &t->device, &how, err);
-}
-
 enum code trainer_compile(struct trainer *t, struct err *err)
 {
     TRY(trainer_open_ranks(t, err));
-    enum code code = choose_device(t, err);
-    if (on_cards(t)) code = join_cards(t, code, err);
-    TRY(code);
+    TRY(trainer_device(t, err));
     TRY(choose_precision(t, err));
     TRY(open_data(t, err));
     return open_programs(t, err);
@@ -462,7 +404,7 @@ static enum code join_together(struct trainer *t, struct err *err)
     if (ranks_lead(&t->ranks))
         code = join(t, err);
     else
-        t->run.dir = run_dir(t);
+        t->run.dir = trainer_run_dir(t);
     if (!code && ranks_lead(&t->ranks)) code = saver_open(&t->saver, &t->params, &how, err);
     t->ranks.comm->patience_s = READING_S;
     code = ranks_join(&t->ranks, code, 0, err);

@@ -143,7 +143,8 @@ static enum code take_stream(struct cuda_ranks *ranks, struct err *err)
     memset(marks, 0, 2 * sizeof(uint64_t));
     TRY(cuda_check(cudaMalloc(&counters, 2 * sizeof(uint64_t)), "allocate counters", err));
     ranks->counters = static_cast<uint64_t *>(counters);
-    return cuda_check(cudaMemset(counters, 0, 2 * sizeof(uint64_t)), "clear counters", err);
+    return cuda_check(cudaMemsetAsync(counters, 0, 2 * sizeof(uint64_t), ranks->stream),
+                      "clear counters", err);
 }
 
 static enum code connect(struct cuda_ranks *ranks, struct err *err)
