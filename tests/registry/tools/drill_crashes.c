@@ -17,8 +17,8 @@ struct operation {
     const char *name;
     enum code (*run)(struct registry *registry, const char *work, struct err *err);
     bool (*effect)(struct registry *registry, const char *work);
-    bool moves_on;       /* doing it again would do more */
-    bool bool may_lapse; /* a power cut may undo it without harm */
+    bool moves_on;  /* doing it again would do more */
+    bool may_lapse; /* a power cut may undo it without harm */
 };
 
 static char *in(struct arena *arena, const char *work, const char *name)
