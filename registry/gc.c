@@ -117,8 +117,8 @@ static enum code put_aside(struct collecting *collecting, struct err *err)
         enum code code = fs_stat(from, &info, err);
         if (!code)
             code = fs_replace(from, store_trash_path(&arena, store, &candidate->digest), err);
-        else if (code == NOT_FOUND)
-            code = OK; /* aside already */
+        if (code && fs_stat(from, &info, NULL) == NOT_FOUND)
+            code = OK; /* aside already: another collector is at work */
         arena_release(&arena);
         if (code) return code;
     }

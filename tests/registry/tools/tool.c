@@ -8,6 +8,10 @@
  * tool add WORK SEED COUNT         adds COUNT checkpoints to fashion
  * tool swap WORK COUNT             deploys fashion@1 and fashion@2 in turn to WORK/deploy
  * tool collect WORK ROUNDS 0        collects ROUNDS times
+ * tool crashes WORK VARIANTS STEP SEED   crash states of every operation (drill.h)
+ * tool forgetful WORK VARIANTS STEP SEED   the same without fsync: must find wrong ones
+ * tool damage WORK STEP FLIPS SEED flipped bits and cuts that verify must notice (drill.h)
+ * tool races WORK RACES SEED       races of 2 to 64 promoters (drill.h)
  * tool kill WORK OP FAULT AT       runs one operation under a fault (shared_faults.h)
  *
  * WORK is a folder of shared_support.h. Each acknowledged change prints its number on a line. */
@@ -15,6 +19,7 @@
 #include "tests/registry/shared_evidence.h"
 #include "tests/registry/shared_faults.h"
 #include "tests/registry/shared_support.h"
+#include "tests/registry/tools/drill.h"
 
 #include "base/rng.h"
 
@@ -159,6 +164,25 @@ static enum code run(struct job *job, const char *what)
     return err_set(err, USAGE, "no operation '%s'", what);
 }
 
+/* Drills make registries of their own. */
+static int drill(int argc, char **argv)
+{
+    struct err err;
+    if (fs_mkdirs(argv[2], &err)) return 1;
+    int first = argc > 3 ? (int)strtol(argv[3], NULL, 10) : 0;
+    int second = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 0;
+    uint64_t seed = argc > 5 ? strtoull(argv[5], NULL, 10) : 0;
+    if (argc == 6 && strcmp(argv[1], "crashes") == 0)
+        return drill_crashes(argv[2], first, second, seed, false) != 0;
+    if (argc == 6 && strcmp(argv[1], "forgetful") == 0)
+        return drill_crashes(argv[2], first, second, seed, true) == 0;
+    if (argc == 6 && strcmp(argv[1], "damage") == 0)
+        return drill_damage(argv[2], first, second, seed) != 0;
+    if (argc == 5 && strcmp(argv[1], "races") == 0)
+        return drill_races(argv[2], first, (uint64_t)second) != 0;
+    return -1;
+}
+
 static enum code under_fault(struct job *job)
 {
     faults_begin((enum fault)strtol(job->rest[1], NULL, 10), (int)strtol(job->rest[2], NULL, 10));
@@ -181,6 +205,8 @@ int main(int argc, char **argv)
         { "kill", 6, under_fault, false }, { "collect", 5, collect, false },
         { "sign", 3, sign, true },
     };
+    int drilled = argc > 4 ? drill(argc, argv) : -1;
+    if (drilled >= 0) return drilled;
     for (size_t i = 0; argc > 2 && i < sizeof commands / sizeof *commands; i++) {
         if (strcmp(argv[1], commands[i].name) != 0 || argc != commands[i].args) continue;
         struct job job = { .work = argv[2], .rest = argv + 3 };
