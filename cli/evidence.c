@@ -1,10 +1,12 @@
 /* What is known about a version, for readers who do not know pawl. */
 #include "cli/documents.h"
 #include "cli/groups.h"
+#include "cli/secret.h"
 #include "cli/shared.h"
 #include "registry/card.h"
 #include "registry/documents.h"
 #include "registry/html.h"
+#include "workflow/import_mlflow.h"
 #include "workflow/score.h"
 
 #include <math.h>
@@ -136,6 +138,49 @@ static enum code run_html(struct invocation *in, struct err *err)
     return code;
 }
 
+static const struct option mlflow_options[] = {
+    { "run", OPTION_TEXT, "DIR", "The folder for run records; default runs." },
+    REGISTRY_OPTION,
+    KEY_OPTIONS,
+    { 0 },
+};
+
+static void mlflow_text(struct str *out, const json_t *result)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(result, "runs"), i, row)
+        str_addf(out, "run      %s%s\n", text_in(row, "record"),
+                 json_is_true(json_object_get(row, "existed")) ? " (was there already)" : "");
+    json_array_foreach(json_object_get(result, "versions"), i, row)
+    {
+        const char *added = text_in(row, "added");
+        str_addf(out, "version  %s version %lld: %s%s\n", text_in(row, "model"),
+                 number_in(row, "version"), *added ? added : text_in(row, "note"),
+                 json_is_true(json_object_get(row, "existed")) ? " (was there already)" : "");
+    }
+    json_array_foreach(json_object_get(result, "refused"), i, row)
+        str_addf(out, "refused  '%s': %s\n", text_in(row, "path"), text_in(row, "reason"));
+}
+
+static enum code run_import_mlflow(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    struct key key = { 0 };
+    json_t *result = NULL;
+    bool has_registry = registry_dir(in, NULL) != NULL;
+    struct mlflow_request request = { .dir = in->args[0],
+                                      .runs = text_of(in, "run") ? text_of(in, "run") : "runs",
+                                      .actor = actor_of(in) };
+    if (has_registry) TRY(open_signing(in, &registry, &key, err));
+    enum code code = import_mlflow(&result, has_registry ? &registry : NULL, &request, err);
+    if (result) print_document(in, result, mlflow_text);
+    json_decref(result);
+    key_release(&key);
+    if (has_registry) registry_close(&registry);
+    return code;
+}
+
 const struct command evidence_commands[] = {
     { .name = "registry evidence",
       .args = "REF",
@@ -147,6 +192,17 @@ const struct command evidence_commands[] = {
       .example = "pawl registry evidence fashion@1 --out evidence --with-model",
       .options = evidence_options,
       .run = run_evidence },
+    { .name = "registry import-mlflow",
+      .args = "DIR",
+      .least = 1,
+      .most = 1,
+      .help = "Takes runs and registered models over from an MLflow file store (mlruns).",
+      .detail = "Runs become records that `pawl runs` shows. Registered versions become versions "
+                "where their files\nare a model of pawl; others are named and not taken in. The "
+                "store is only read; without --registry,\nonly runs are taken over.",
+      .example = "pawl registry import-mlflow mlruns --registry registry",
+      .options = mlflow_options,
+      .run = run_import_mlflow },
     { .name = "registry html",
       .args = "[DIR]",
       .least = 0,

@@ -89,6 +89,10 @@ static enum code prepare(struct arena *arena, struct add_opts *opts, struct add_
 
     json_t *manifest = NULL;
     if (run && run_manifest(&manifest, run, NULL)) manifest = NULL;
+    if (request->facts) {
+        json_decref(manifest);
+        manifest = json_incref(request->facts);
+    }
     opts->facts = manifest;
     if (!request->name) {
         const char *name = json_string_value(json_object_get(manifest, "name"));

@@ -12,6 +12,7 @@ struct add_request {
         *name; /* the model's name; NULL: the run's, and then set (static storage of `text`) */
     char text[128];
     const json_t *card; /* card/1 (registry/card.h), or NULL */
+    json_t *facts;      /* of its making, instead of the run's manifest; borrowed, or NULL */
     const char *actor;
     const char *reason; /* NULL: "added from SOURCE" */
 };
