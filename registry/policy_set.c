@@ -109,10 +109,10 @@ enum code policy_draft(struct draft *draft, const struct state *state,
                        const struct policy_opts *opts, struct err *err)
 {
     struct arena arena = { 0 };
-    struct policy next;
-    TRY(policy_parse(&next, &arena, opts->policy, "the policy", err));
+    struct policy next = { 0 };
+    enum code code = policy_parse(&next, &arena, opts->policy, "the policy", err);
     bool same = !state->open && digest_equal(&next.digest, &state->policy.digest);
-    enum code code = same ? OK : fill(draft, &arena, state, &next, opts, err);
+    if (!code && !same) code = fill(draft, &arena, state, &next, opts, err);
     draft->kind = same ? ENTRY_NONE : ENTRY_POLICY;
     policy_release(&next);
     arena_release(&arena);
@@ -140,15 +140,18 @@ enum code policy_sign(struct registry *registry, const char *out, const struct p
 {
     static const struct state unmade = { .open = true };
     struct arena arena = { 0 };
-    struct policy next;
-    bool won = false;
+    struct policy next = { 0 };
+    struct bytes payload, bytes;
+    bool won = true;
     REQUIRE(opts->key && opts->key->secret);
     if (registry) TRY(registry_refresh(registry, err));
-    TRY(policy_parse(&next, &arena, opts->policy, "the policy", err));
-    struct bytes payload = payload_on(&arena, registry ? &registry->state : &unmade, &next.digest);
-    struct bytes bytes = dsse_sign(&arena, DSSE_STATEMENT, &payload, opts->key);
+    enum code code = policy_parse(&next, &arena, opts->policy, "the policy", err);
+    if (!code) {
+        payload = payload_on(&arena, registry ? &registry->state : &unmade, &next.digest);
+        bytes = dsse_sign(&arena, DSSE_STATEMENT, &payload, opts->key);
+        code = fs_create_exclusive(out, bytes.at, bytes.len, &won, err);
+    }
     policy_release(&next);
-    enum code code = fs_create_exclusive(out, bytes.at, bytes.len, &won, err);
     if (!code && !won) code = err_set(err, CONFLICT, "cannot write '%s': it exists already", out);
     arena_release(&arena);
     return code;
