@@ -104,9 +104,9 @@ static bool told_to_end(void)
     return true;
 }
 
-#define HEARD(begun, what)                                                                         \
+#define HEARD(number, exchange)                                                                    \
     {                                                                                              \
-        begun, what, 1                                                                             \
+        .begun = (number), .what = (exchange), .heard = 1                                          \
     }
 
 static const struct watched_row {
