@@ -195,6 +195,7 @@ def work(worker, queue, results, count):
         results.append({"file": mutant.path, "line": mutant.line + 1, "kind": mutant.kind, "fate": fate,
                         "before": mutant.before.strip(), "after": mutant.after.strip(),
                         "strict": strict, "key": mutant.key()})
+        print(f"{fate}: {mutant.path}:{mutant.line + 1}: {mutant.after.strip()}", file=sys.stderr, flush=True)
 
 
 def report(results, reasons, seconds, out):
