@@ -25,16 +25,56 @@ static bool due(const struct trainer *t, struct span every)
 }
 
 static enum code refuse_non_finite(struct trainer *t, const struct step_result *result,
-                                   struct err *err)
+                                   int64_t number, struct err *err)
 {
-    trainer_note(t,
-                 json_pack("{s:s,s:s,s:I}", "kind", "alarm", "message",
-                           "loss or gradient is not finite", "step", (json_int_t)(t->number + 1)));
+    trainer_note(t, json_pack("{s:s,s:s,s:I}", "kind", "alarm", "message",
+                              "loss or gradient is not finite", "step", (json_int_t)number));
     err_set(err, HOPELESS,
             "cannot go on with run '%s': the %s is not finite at step %lld (rate %.3g)", t->run.dir,
-            isfinite(result->loss) ? "gradient" : "loss", (long long)t->number + 1, t->rate);
+            isfinite(result->loss) ? "gradient" : "loss", (long long)number, t->rate);
     err_hint(err, "Lower the learning rate, clip the gradient, or use `non_finite: skip`.");
     return HOPELESS;
+}
+
+/* Takes in what step `number` (from 1) did. */
+static enum code note_step(struct trainer *t, const struct step_result *result, int64_t number,
+                           struct err *err)
+{
+    if (result->skipped && t->experiment->non_finite == NON_FINITE_STOP)
+        return refuse_non_finite(t, result, number, err);
+    if (result->skipped) {
+        t->skipped++;
+        return OK;
+    }
+    t->loss = result->loss;
+    t->norm = result->gradient_norm;
+    t->loss_sum += result->loss;
+    t->loss_count++;
+    return OK;
+}
+
+/* Takes in what submitted steps did, until at most `leave` of them are outstanding. */
+static enum code settle_steps(struct trainer *t, int leave, struct err *err)
+{
+    struct step_result result;
+    while (t->step.outstanding > leave) {
+        TRY(step_collect(&t->step, &result, err));
+        TRY(note_step(t, &result, t->number - t->step.outstanding, err));
+    }
+    return OK;
+}
+
+/* On a device that computes by itself: the next step is handed over before the one before is over.
+ * A loss that is not finite is heard of up to STEP_LATE steps later; those changed nothing. */
+static enum code take_late_step(struct trainer *t, struct err *err)
+{
+    struct batch batch;
+    TRY(loader_next(t->loader, &batch, err));
+    TRY(settle_steps(t, STEP_LATE - 1, err));
+    TRY(step_submit(&t->step, &batch, t->number, t->time, t->rate, err));
+    t->number++;
+    t->time++;
+    return OK;
 }
 
 static enum code take_step(struct trainer *t, struct err *err)
@@ -43,22 +83,24 @@ static enum code take_step(struct trainer *t, struct err *err)
     struct step_result result;
     t->rate = schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, t->number,
                             t->total_steps, t->epoch_steps);
+    if (t->step.late) return take_late_step(t, err);
     enum code code = loader_next(t->loader, &batch, err);
     if (!code) code = step_compute(&t->step, &batch, t->number, t->time, t->rate, err);
     TRY(step_finish(&t->step, code, &result, err));
-    if (result.skipped && t->experiment->non_finite == NON_FINITE_STOP)
-        return refuse_non_finite(t, &result, err);
+    TRY(note_step(t, &result, t->number + 1, err));
     t->number++;
-    if (result.skipped) {
-        t->skipped++;
-        return OK;
-    }
-    t->time++;
-    t->loss = result.loss;
-    t->norm = result.gradient_norm;
-    t->loss_sum += result.loss;
-    t->loss_count++;
+    t->time += !result.skipped;
     return OK;
+}
+
+/* Whether what follows needs to know how all steps so far went: a record, a look at the weights, an
+ * end. */
+static bool needs_rest(const struct trainer *t)
+{
+    const struct experiment *e = t->experiment;
+    return t->number == t->total_steps || t->number == t->opts->kill_at_step ||
+           due(t, e->checkpoint_every) || (t->validates && due(t, e->validate_every)) ||
+           clock_monotonic() - t->last_log >= e->log_every_s;
 }
 
 static void watch_early_stop(struct trainer *t)
@@ -222,8 +264,12 @@ static enum code run_steps(struct trainer *t, struct err *err)
 {
     if (t->number) TRY(at_boundary(t, err)); /* what a stop request cut short */
     while (t->number < t->total_steps && !t->stopping_early) {
-        if (asked_to_stop(t)) return stop(t, err);
+        if (asked_to_stop(t)) {
+            TRY(settle_steps(t, 0, err));
+            return stop(t, err);
+        }
         TRY(take_step(t, err));
+        if (needs_rest(t)) TRY(settle_steps(t, 0, err));
         if (t->number == t->opts->kill_at_step) kill(getpid(), SIGKILL);
         trainer_progress(t, t->number == t->total_steps);
         TRY(at_boundary(t, err));

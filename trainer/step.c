@@ -152,6 +152,8 @@ static void set_share(struct step *step, const struct step_opts *opts)
     step->micro = step->share.micro;
     step->passes = step->share.group_rows / step->micro;
     step->whole_step = step->share.shards == 1 && step->passes == 1;
+    step->late = step->whole_step && !(step->ranks && ranks_several(step->ranks)) &&
+                 step->device->queue && e->non_finite == NON_FINITE_STOP;
     bool means = params_size(step->params, ARENA_STATE) > 0; /* of running statistics */
     step->summed = step->device->ranks > 1 && !step->share.apart && !opts->plan_only &&
                    (step->share.groups == 1 || !means);
@@ -347,16 +349,22 @@ static enum code update(struct step *step, struct err *err)
     return run(step, &step->update_program, err);
 }
 
+static struct step_result result_of(const struct step_block *block)
+{
+    double weight = block->weight_sum;
+    struct step_result result = { .loss = weight > 0 ? block->loss_sum / weight : 0,
+                                  .gradient_norm = block->gradient_norm,
+                                  .skipped = block->skip != 0 };
+    if (!isfinite(result.loss)) result.skipped = true;
+    return result;
+}
+
 enum code step_finish(struct step *step, enum code mine, struct step_result *result,
                       struct err *err)
 {
     TRY(join(step, mine, err));
     if (!step->whole_step) TRY(update(step, err));
-    double weight = step->block.weight_sum;
-    *result = (struct step_result){ .loss = weight > 0 ? step->block.loss_sum / weight : 0,
-                                    .gradient_norm = step->block.gradient_norm,
-                                    .skipped = step->block.skip != 0 };
-    if (!isfinite(result->loss)) result->skipped = true;
+    *result = result_of(&step->block);
     step->norm = result->gradient_norm;
     return OK;
 }
@@ -366,6 +374,36 @@ enum code step_run(struct step *step, const struct batch *batch, int64_t number,
 {
     enum code code = step_compute(step, batch, number, time, rate, err);
     return step_finish(step, code, result, err);
+}
+
+enum code step_submit(struct step *step, const struct batch *batch, int64_t number, int64_t time,
+                      double rate, struct err *err)
+{
+    struct program *program = &step->whole_program;
+    REQUIRE(step->late && step->outstanding < STEP_LATE);
+    step->block.step = number;
+    step->block.optimizer_time = time;
+    step->block.rate = (float)rate;
+    step->block.micro_step = 0;
+    step->block.valid_rows = valid_rows(batch, 0, step->micro);
+    TRY(program_block_write(program, &step->block, err));
+    point_at(program, program->graph, step, batch, 0);
+    TRY(program_run(program, err));
+    TRY(program_block_ask(program, err));
+    step->outstanding++;
+    return OK;
+}
+
+enum code step_collect(struct step *step, struct step_result *result, struct err *err)
+{
+    struct step_block block;
+    bool taken;
+    REQUIRE(step->outstanding > 0);
+    TRY(program_block_take(&step->whole_program, &block, true, &taken, err));
+    REQUIRE(taken);
+    step->outstanding--;
+    *result = result_of(&block);
+    return OK;
 }
 
 const struct program *step_program(const struct step *step)

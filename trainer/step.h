@@ -24,6 +24,8 @@ struct step {
     struct share share;
     int64_t batch, micro, passes; /* passes = rows of a shard / micro */
     bool whole_step;              /* one program */
+    bool late;                    /* what a step did may be read later: step_submit */
+    int outstanding;              /* submitted and not yet collected */
     bool summed;                  /* by the devices, in the program of the last pass */
     const struct batch *pending;  /* of which that pass is still to run */
     struct graph whole, first, more, update;
@@ -90,6 +92,15 @@ enum code step_run(struct step *step, const struct batch *batch, int64_t number,
 
 /* The program that computes the gradients, for `plan`. */
 const struct program *step_program(const struct step *step);
+
+/* For steps that are `late` (one program, alone, on a device with a queue, and not finite losses
+ * end the run): submits one without waiting for the device. At most STEP_LATE may be outstanding;
+ * step_collect waits for the oldest and gives what it did. Not to be mixed with the halves above.
+ * On the device a step whose loss is not finite changes nothing, whoever hears of it when. */
+enum { STEP_LATE = 4 };
+enum code step_submit(struct step *step, const struct batch *batch, int64_t number, int64_t time,
+                      double rate, struct err *err);
+enum code step_collect(struct step *step, struct step_result *result, struct err *err);
 
 /* Bytes by category for `plan`: activations and gradients as placed; workspace with the shards'
  * gradients. */
