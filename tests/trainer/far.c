@@ -75,6 +75,99 @@ Test(far, whole_runs_give_the_checkpoints_of_the_device_inside, .timeout = 120)
     small_close(&small);
 }
 
+/* Losses of the first steps, submitted ahead of what they did or taken one by one. */
+static void losses_of(const struct experiment *experiment, struct device *opened, double *losses,
+                      int count)
+{
+    struct err err = { 0 };
+    struct train_opts opts = { .device = "cpu", .opened = opened };
+    struct trainer t = { .experiment = experiment, .opts = &opts };
+    struct step_result result;
+    struct batch batch;
+    uint64_t waits = 0;
+    int taken = 0;
+    MUST(trainer_compile(&t, &err));
+    MUST(params_init(&t.params, experiment->seed, &err));
+    cr_expect_eq(t.step.late, opened != NULL);
+    for (int i = 0; i < count; i++) {
+        MUST(loader_next(t.loader, &batch, &err));
+        if (!opened) {
+            MUST(step_run(&t.step, &batch, i, i, 0.1, &result, &err));
+            losses[i] = result.loss;
+            continue;
+        }
+        if (i == 4) waits = t.device.waits; /* recorded by then */
+        if (t.step.outstanding == STEP_LATE) {
+            MUST(step_collect(&t.step, &result, &err));
+            losses[taken++] = result.loss;
+        }
+        MUST(step_submit(&t.step, &batch, i, i, 0.1, &err));
+    }
+    if (opened) cr_expect_eq(t.device.waits, waits, "the host waited for the device");
+    while (t.step.outstanding) {
+        MUST(step_collect(&t.step, &result, &err));
+        losses[taken++] = result.loss;
+    }
+    trainer_release(&t);
+}
+
+Test(far, steps_are_handed_over_without_waiting_and_say_the_same_later)
+{
+    enum { STEPS = 12 };
+    struct small small;
+    struct experiment experiment;
+    struct device far;
+    double near[STEPS], later[STEPS];
+    small_open(&small);
+    small_experiment(&small, &experiment, LAYERS, runs[0].train);
+    losses_of(&experiment, NULL, near, STEPS);
+    open_far(&far, "cpu", FAR_QUEUE);
+    losses_of(&experiment, &far, later, STEPS);
+    cr_expect_arr_eq(near, later, sizeof near);
+    small_close(&small);
+}
+
+/* The first updates make the weights enormous: within four steps the loss is not finite. */
+Test(far, a_loss_that_is_not_finite_ends_a_run_before_anything_is_saved)
+{
+    struct small small;
+    struct experiment experiment;
+    struct err err = { 0 };
+    struct device far;
+    small_open(&small);
+    small_experiment(&small, &experiment,
+                     "[flatten, {dense: 9}, {dense: 9}, {dense: 9}, {dense: 9}, {dense: 3}]",
+                     "  epochs: 2\n  batch: 16\n  optimizer: {sgd: {lr: 1000}}\n"
+                     "  checkpoint: {every: 4st}");
+    int64_t alarms[2] = { 0, 0 };
+    for (int late = 0; late < 2; late++) {
+        struct train_opts opts = { .device = "cpu" };
+        struct train_result result = { 0 };
+        json_t *records;
+        char **names;
+        size_t count;
+        MUST(fs_remove_tree(small_path(&small, "run"), &err));
+        if (late) {
+            open_far(&far, "cpu", FAR_QUEUE);
+            opts.opened = &far;
+        }
+        cr_expect_eq(small_train(&small, &experiment, &opts, &result), HOPELESS);
+        MUST(run_log_read_all(&records, small_path(&small, "run"), &err));
+        for (size_t i = 0; i < json_array_size(records); i++) {
+            const json_t *record = json_array_get(records, i);
+            const char *kind = json_string_value(json_object_get(record, "kind"));
+            if (strcmp(kind, "alarm") == 0)
+                alarms[late] = json_integer_value(json_object_get(record, "step"));
+        }
+        cr_expect(alarms[late] > 1 && alarms[late] <= 4, "step %d", (int)alarms[late]);
+        MUST(run_checkpoints(&small.arena, &names, &count, small_path(&small, "run"), &err));
+        cr_expect_eq(count, 0, "late %d", late);
+        json_decref(records);
+    }
+    cr_expect_eq(alarms[0], alarms[1]);
+    small_close(&small);
+}
+
 /* The trained model over rows that do not fill the last tile. */
 Test(far, predictions_are_those_of_the_device_inside)
 {
