@@ -285,6 +285,9 @@ static const char *find_report(struct evaluation *e, const char *first, enum cod
                              .baseline_count = e->baseline_count,
                              .registry = &e->model.registry,
                              .version = &e->model.version };
+    const char *counted = e->alone ? NULL : e->suite.train_split;
+    const struct split *train = counted ? dataset_split(&e->dataset, counted) : NULL;
+    if (train) wanted.train = train->digest;
     struct replay_opts opts = { .model = &e->model_digest,
                                 .suite = &e->suite.digest,
                                 .threads = e->request->threads };

@@ -23,13 +23,14 @@ static const json_t *baseline_named(const json_t *list, const char *name)
 }
 
 static bool same_baseline(const json_t *list, const struct eval_baseline *now,
-                          const struct digest *candidate)
+                          const struct wanted *wanted)
 {
     const json_t *then = baseline_named(list, now->name);
     if (!then) return false;
-    if (now->weights && digest_equal(&now->weights->digest, candidate)) return true;
+    if (now->weights && digest_equal(&now->weights->digest, &wanted->model)) return true;
     if (now->missing) return json_is_true(json_object_get(then, "missing"));
-    if (!now->weights) return true; /* majority: a function of the data */
+    if (now->predictions) return same_digest(then, "digest", &now->predictions->digest);
+    if (!now->weights) return same_digest(then, "train_split", &wanted->train); /* majority */
     return same_digest(then, "digest", &now->weights->digest);
 }
 
@@ -50,7 +51,7 @@ static bool same_inputs(const json_t *inputs, const struct wanted *wanted)
         !same_version(json_object_get(inputs, "registry"), wanted))
         return false;
     for (size_t b = 0; b < wanted->baseline_count; b++)
-        if (!same_baseline(baselines, &wanted->baselines[b], &wanted->model)) return false;
+        if (!same_baseline(baselines, &wanted->baselines[b], wanted)) return false;
     return true;
 }
 

@@ -8,6 +8,7 @@
 /* What the answer must be about. */
 struct wanted {
     struct digest suite, model, data; /* resolved suite, candidate, logical split */
+    struct digest train;              /* logical split that `majority` counts; zero: none */
     const struct eval_baseline *baselines;
     size_t baseline_count;
     const struct registry *registry;
