@@ -356,6 +356,31 @@ Test(promote_rules, stages_channels_and_suites)
     cr_expect_eq(rules_rollback(&w.asking, &w.err), OK);
 }
 
+/* One waiver about two reports is relied on once; so is one that two channels' rules ask about. */
+Test(promote_rules, a_waiver_is_relied_on_once)
+{
+    begin();
+    struct digest suites[2] = { named("suite"), named("other suite") };
+    w.reports[1] = w.reports[0];
+    w.reports[1].suite = suites[1];
+    w.reports[1].report = named("other report");
+    w.reports[1].seq++;
+    w.state.report_count = 2;
+    w.channels[0].suites = suites;
+    w.channels[0].suite_count = 2;
+    w.channels[0].fresh_s = 1;
+    w.channels[0].waive = 1u << WAIVE_FRESH;
+    struct consent *waiver = add_consent(GRACE, true, WAIVE_FRESH, "");
+    expect("it is about one of them", REFUSED, "entry 21");
+    w.seen[1] = named("other report");
+    waiver->report_count = 2;
+    expect("it is about both", OK, NULL);
+    cr_expect(w.relied.report_count == 2 && w.relied.consent_count == 1);
+    add_consent(GRACE_TWO, true, WAIVE_FRESH, "")->report_count = 2;
+    expect("her other key says nothing new", OK, NULL);
+    cr_expect(w.relied.consent_count == 1 && w.relied.consents[0] == CONSENT_SEQ);
+}
+
 /* What the sealed baseline was then and is now. */
 Test(promote_rules, baselines_must_be_what_they_were)
 {
