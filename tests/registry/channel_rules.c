@@ -142,7 +142,7 @@ Test(channel_rules, words_of_roles_rules_and_kinds)
         cr_expect_str_eq(role_name((enum signer_role)r), roles[r]);
     for (int v = 0; v < WAIVABLE_COUNT; v++) {
         cr_expect_str_eq(waivable_name((enum waivable)v), waivable[v]);
-        cr_expect_eq(waivable_find(waivable[v]), v);
+        cr_expect_eq(waivable_find(waivable[v]), (enum waivable)v);
     }
     cr_expect_eq(waivable_find("seal"), WAIVABLE_COUNT);
     cr_expect_eq(role_of_kind(ENTRY_REPORT), SIGNER_EVALUATOR);
