@@ -154,13 +154,16 @@ static void correct(struct decision *decision, bool measured, double alpha)
         if (rejected[i] && family[i]->verdict == VERDICT_INCONCLUSIVE)
             conclude(family[i], VERDICT_FAIL, REASON_BOUND);
     }
-    /* Warnings have no part in a family: each is tested by itself. */
+}
+
+/* Warnings have no part in a family: each is tested by itself, also where no gate blocks. */
+static void warn(struct decision *decision)
+{
     for (size_t i = 0; i < decision->count; i++) {
         struct trial *trial = &decision->trials[i];
-        if (!trial->gate->warn || trial->measured != measured || trial->reason != REASON_COVERS)
-            continue;
-        trial->level = alpha;
-        if (trial->answer.p_fail <= alpha) conclude(trial, VERDICT_FAIL, REASON_BOUND);
+        if (!trial->gate->warn || trial->reason != REASON_COVERS) continue;
+        trial->level = decision->alpha;
+        if (trial->answer.p_fail <= trial->level) conclude(trial, VERDICT_FAIL, REASON_BOUND);
     }
 }
 
@@ -206,6 +209,7 @@ enum code decision_make(struct decision *decision, const struct suite *suite,
     }
     if (quality > 0) correct(decision, false, decision->alpha * quality / all);
     if (measured > 0) correct(decision, true, decision->alpha * measured / all);
+    warn(decision);
     decision->verdict = overall(decision);
     return OK;
 }

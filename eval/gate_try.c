@@ -52,10 +52,10 @@ static bool is_hindered(struct trial *trial, const struct suite *suite, const st
     int64_t least = rows->first
                         ? (rows->sides[0] < rows->sides[1] ? rows->sides[0] : rows->sides[1])
                         : trial->n;
-    if (!rows->finite || isnan(trial->answer.value)) {
-        conclude(trial, VERDICT_FAIL, REASON_NOT_FINITE);
-    } else if (!rows->other_finite) {
+    if (rows->finite && !rows->other_finite) {
         conclude(trial, VERDICT_FAIL, REASON_BASELINE_NOT_FINITE);
+    } else if (!rows->finite || isnan(trial->answer.value)) {
+        conclude(trial, VERDICT_FAIL, REASON_NOT_FINITE);
     } else if (least < gate->min_examples) {
         conclude(trial, VERDICT_INCONCLUSIVE, REASON_SMALL);
         trial->answer.needed = (double)gate->min_examples;

@@ -59,7 +59,7 @@ int64_t channel_before(const struct state *state, const struct model_line *model
     }
     while (depth > 1 && !before) {
         int64_t candidate = stack[--depth - 1];
-        if (!rolled_back_from(channel, candidate) &&
+        if (candidate != channel_now(channel)->number && !rolled_back_from(channel, candidate) &&
             !version_barred(state, model_version(model, candidate)))
             before = candidate;
     }
