@@ -33,6 +33,7 @@ struct sample {
         *path; /* what is resampled: "accuracy/0/all/candidate"; its hash is part of the key */
     uint64_t seed;
     int64_t resamples; /* 0: only the value is wanted */
+    bool sparing;      /* use resamples only if they are there already, or drawn by counts */
     int threads;
     const int64_t *cluster; /* [n] which cluster a row belongs to, any numbers; NULL: none */
     /* Gap: rows of both slices together, each row once; 1 where a row is in the first, the second
@@ -66,6 +67,7 @@ struct answer {
     double needed;           /* rows that would decide at this value; 0: not known */
     double smallest;         /* distance from the bar seen with a chance of 80 %; 0: not known */
     bool degenerate;         /* the resamples say nothing */
+    bool spared;             /* because none were drawn: the sample was `sparing` */
     /* The rest is filled by method_ask only. */
     bool passes;  /* the bounds at alpha lie on the right side, and the answer is usable */
     bool few;     /* fewer rows, clusters or rows of a kind than the method needs */

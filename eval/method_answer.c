@@ -175,14 +175,16 @@ enum code answer_resampled(struct answer *answer, const struct sample *sample,
     const char *path = full_path(&arena, sample, question);
     struct resample_opts opts = { .key = rng_mix(sample->seed, rng_hash(path)),
                                   .count = sample->resamples,
-                                  .threads = sample->threads };
+                                  .threads = sample->threads,
+                                  .sparing = sample->sparing };
     struct bootstrap bootstrap = { 0 };
     enum code code = OK;
     struct kept_distribution *found = sample->resamples ? kept->first : NULL;
     while (found && strcmp(found->path, path) != 0) found = found->next;
     if (!found && (code = drawing->draw(&bootstrap, drawing->context, &opts, err))) goto out;
-    if (!found && !sample->resamples) {
+    if (!found && bootstrap.count == 0) {
         answer_open(answer, bootstrap.estimate);
+        answer->spared = sample->resamples > 0;
         bootstrap_release(&bootstrap);
         goto out;
     }

@@ -11,6 +11,10 @@ static void set(json_t *json, const char *key, json_t *value)
     REQUIRE(json_object_set_new(json, key, value) == 0);
 }
 
+/* Above this many rows of an evaluation nothing is drawn row by row for a value that no gate asks
+ * for: its interval decides nothing, and would take longer than everything else together. */
+enum { DRAWN_ROWS = 100000 };
+
 /* What a list of values is made with. */
 struct valuing {
     json_t *list;
@@ -82,6 +86,7 @@ static enum code answer_value(struct valuing *v, struct answer *answer, bool *bo
     sample.path = resample_path(&arena, question, slice);
     sample.seed = v->opts->seed;
     sample.resamples = method ? v->decision->resamples : 0;
+    sample.sparing = v->scores->n > DRAWN_ROWS;
     sample.threads = v->opts->threads;
     *bounded = method != NULL;
     *method_name = method ? method->name : "none";
@@ -91,6 +96,7 @@ static enum code answer_value(struct valuing *v, struct answer *answer, bool *bo
     if (method && rows->finite && rows->other_finite)
         code = method_ask(method, answer, &sample, &plain, err);
     *bounded = *bounded && !answer->few && !answer->degenerate;
+    if (answer->spared) *method_name = "none";
     arena_release(&arena);
     return code;
 }

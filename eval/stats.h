@@ -23,6 +23,9 @@ struct resample_opts {
     uint64_t key;
     int64_t count; /* of resamples, at least 2 */
     int threads;   /* 0: all processors */
+    /* Draw by counts of alike units or not at all: a distribution without resamples (count 0) has
+     * its estimate only, and is degenerate. */
+    bool sparing;
 };
 
 /* A bootstrap distribution with what the BCa bounds need: Efron, "Better bootstrap confidence

@@ -156,10 +156,10 @@ enum code bootstrap_sums(struct bootstrap *bootstrap, const struct sums_call *ca
         sum_kinds(sum, kinds, kinds->share, call->columns);
     else
         sum_units(sum, call);
-    *bootstrap = (struct bootstrap){ .count = opts->count };
+    *bootstrap = (struct bootstrap){ .count = opts->sparing && !kinds ? 0 : opts->count };
     bootstrap->estimate = call->value(call->context, sum, (double)call->units);
     bootstrap->degenerate = true;
-    if (opts->count == 0) return OK;
+    if (bootstrap->count == 0) return OK;
     REQUIRE(opts->count >= 2);
     TRY(block_alloc(&memory, (size_t)opts->count * sizeof(double), "resamples", err));
     bootstrap->sorted = memory;

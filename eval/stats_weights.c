@@ -127,13 +127,14 @@ enum code bootstrap_weights(struct bootstrap *bootstrap, const struct weights_ca
                             const struct resample_opts *opts, struct err *err)
 {
     struct room room = { .units = call->cluster ? call->clusters : call->rows };
-    int threads = bootstrap_threads(opts->threads);
-    int64_t count = opts->count > 1 ? opts->count : 0, drawn = room.units;
+    bool spared = opts->count < 2 || (opts->sparing && !call->share);
+    int threads = spared ? 1 : bootstrap_threads(opts->threads);
+    int64_t count = spared ? 0 : opts->count, drawn = room.units;
     void *memory = NULL;
     REQUIRE(call->rows > 0 && call->rows < INT32_MAX && !(call->share && call->cluster));
     for (int64_t r = 0; call->share && r < call->rows; r++) drawn += call->share[r] - 1;
     room.groups = call->share || room.units < JACKKNIFE_GROUPS ? room.units : JACKKNIFE_GROUPS;
-    if (call->percentile) room.groups = 0;
+    if (call->percentile || spared) room.groups = 0;
     *bootstrap = (struct bootstrap){ .count = count };
     TRY(take(&memory, &room, call, count, threads, err));
     bootstrap->sorted = memory;

@@ -99,6 +99,24 @@ json out
 expect 2 eval suite.yaml --predictions good.csv --plan --assume acuracy=1
 says "neither a gate nor a metric 'acuracy'"
 
+# --- above 100,000 rows nothing is drawn row by row for values that no gate asks for; gates draw
+perl -e 'print "id,label,p_0,p_1\n"; for my $i (0 .. 100000) { my ($l, $p) = ($i % 2, 0.5 + ($i * 7919 % 4999) / 10000);
+    printf "%d,%d,%.4f,%.4f\n", $i, $l, $l ? (1 - $p, $p) : ($p, 1 - $p) }' >large.csv
+cat >large.yaml <<'EOT'
+pawl: suite/1
+name: large
+goals: [{id: quality, metric: log_loss, at_most: 0.5}]
+EOT
+expect 0 eval large.yaml --predictions large.csv --out large
+for metric in log_loss:bca:float brier:none:NoneType ece:none:NoneType accuracy:clopper_pearson:float; do
+    IFS=: read -r name method low <<<"$metric"
+    value="[v for v in d['quality']['values'] if v['metric'] == '$name'][0]"
+    found=$(python3 -c "import json; d = json.load(open('large/report.json')); v = $value
+print(v['method'], type(v['low']).__name__, type(v['value']).__name__)")
+    [ "$found" = "$method $low float" ] || fail "$name is bounded otherwise: $found"
+done
+expect 0 gate large --threads 1
+
 # --- what predict writes is read here, joined with the suite's data
 make_data
 make_experiment small.yaml

@@ -198,9 +198,10 @@ Test(method, sign_flips_are_those_of_all_patterns)
         int64_t n;
         double *x = reals(row, "x", &n), want = real(row, "p");
         double limit = 4 * sqrt(want * (1 - want) / COUNT) + 1e-4;
-        double one = stats_sign_flip(x, n, 0, true, &(struct resample_opts){ 3, COUNT, 1 });
-        double many = stats_sign_flip(x, n, 0, true, &(struct resample_opts){ 3, COUNT, 4 });
-        double less = stats_sign_flip(x, n, 0, false, &(struct resample_opts){ 3, COUNT, 2 });
+        double one = stats_sign_flip(x, n, 0, true, &(struct resample_opts){ 3, COUNT, 1, false });
+        double many = stats_sign_flip(x, n, 0, true, &(struct resample_opts){ 3, COUNT, 4, false });
+        double less = stats_sign_flip(x, n, 0, false,
+                                      &(struct resample_opts){ 3, COUNT, 2, false });
         cr_expect(fabs(one - want) < limit, "%zu: %g, want %g", i, one, want);
         cr_expect_eq(one, many);
         cr_expect(one + less > 1 && one + less < 1.01, "%g %g", one, less);

@@ -334,10 +334,11 @@ Test(stats, a_bootstrap_does_not_depend_on_threads)
         const double *x = kind % 2 ? few : real;
         struct bootstrap one, many;
         struct err err;
-        cr_assert_eq(run_mean_of(&one, x, N, kind / 2, &(struct resample_opts){ 5, 999, 1 }, &err),
-                     OK);
+        cr_assert_eq(
+            run_mean_of(&one, x, N, kind / 2, &(struct resample_opts){ 5, 999, 1, false }, &err),
+            OK);
         for (int threads = 2; threads < 9; threads += 3) {
-            struct resample_opts opts = { 5, 999, threads };
+            struct resample_opts opts = { 5, 999, threads, false };
             cr_assert_eq(run_mean_of(&many, x, N, kind / 2, &opts, &err), OK);
             cr_expect_eq(memcmp(one.sorted, many.sorted, 999 * sizeof(double)), 0, "%d", threads);
             cr_expect_eq(one.acceleration, many.acceleration);
@@ -362,7 +363,7 @@ Test(stats, the_draws_of_this_version_stay_as_they_are)
         struct bootstrap bootstrap;
         struct err err;
         cr_assert_eq(run_mean_of(&bootstrap, kind ? few : real, N, false,
-                                 &(struct resample_opts){ 5, COUNT, 1 }, &err),
+                                 &(struct resample_opts){ 5, COUNT, 1, false }, &err),
                      OK);
         for (int b = 0; b < COUNT; b++)
             hash[kind] = rng_mix(hash[kind], (uint64_t)floor(bootstrap.sorted[b] * N + 0.5));
@@ -371,6 +372,34 @@ Test(stats, the_draws_of_this_version_stay_as_they_are)
     cr_expect_str_eq(STATS_VERSION, "stats/1");
     cr_expect_eq(hash[0], 0x2c36ad7fe23ccd3fu, "rows: 0x%llx", (unsigned long long)hash[0]);
     cr_expect_eq(hash[1], 0x59a38252ee9820c4u, "counts: 0x%llx", (unsigned long long)hash[1]);
+}
+
+/* What decides nothing may be left undrawn: the estimate stays, and counts are drawn as ever. */
+Test(stats, sparing_draws_by_counts_or_not_at_all)
+{
+    enum { N = 2500, COUNT = 50 };
+    static double real[N], few[N];
+    for (int i = 0; i < N; i++) {
+        real[i] = (double)(rng_mix(3, (uint64_t)i) % 100000);
+        few[i] = (double)(rng_mix(4, (uint64_t)i) % 3);
+    }
+    for (int row = 0; row < 3; row++) {
+        const char *const names[] = { "sums", "weights", "sums of few values" };
+        const double *x = row == 2 ? few : real;
+        struct bootstrap spared, drawn;
+        struct err err;
+        struct resample_opts opts = { .key = 5, .count = COUNT, .threads = 2 };
+        cr_assert_eq(run_mean_of(&drawn, x, N, row == 1, &opts, &err), OK);
+        opts.sparing = true;
+        cr_assert_eq(run_mean_of(&spared, x, N, row == 1, &opts, &err), OK);
+        cr_expect_eq(spared.estimate, drawn.estimate, "%s", names[row]);
+        cr_expect_eq(spared.count, row == 2 ? COUNT : 0, "%s", names[row]);
+        cr_expect_eq(spared.degenerate, row != 2, "%s", names[row]);
+        for (int b = 0; row == 2 && b < COUNT; b++)
+            cr_expect_eq(spared.sorted[b], drawn.sorted[b], "%s: %d", names[row], b);
+        bootstrap_release(&spared);
+        bootstrap_release(&drawn);
+    }
 }
 
 /* How often a bound fails to hold the truth, for proportions, by summing the binomial. */
