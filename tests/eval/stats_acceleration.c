@@ -72,7 +72,7 @@ static bool near(double a, double b)
 Test(stats, the_acceleration_of_sums_is_that_of_the_jackknife)
 {
     static double part[2 * N], left[N];
-    struct resample_opts opts = { 5, COUNT, 1 };
+    struct resample_opts opts = { .key = 5, .count = COUNT, .threads = 1 };
     for (int kind = 0; kind < 4; kind++) {
         struct bootstrap b;
         struct err err;
@@ -119,7 +119,7 @@ Test(stats, the_acceleration_of_weights_is_that_of_the_jackknife)
     static double part[2 * N], left[N];
     static int32_t weight[N], cluster[N];
     static const int64_t shares[] = { 300, 1, 150, 49, 400 };
-    struct resample_opts opts = { 5, COUNT, 2 };
+    struct resample_opts opts = { .key = 5, .count = COUNT, .threads = 2 };
     for (int kind = 0; kind < 3; kind++) {
         struct bootstrap b;
         struct err err;
