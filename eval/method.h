@@ -46,6 +46,7 @@ struct sample {
  * for the same rows have the same bounds. */
 struct distributions {
     struct kept_distribution *first;
+    size_t bytes; /* of the resamples that are held, at most 64 MiB */
     struct arena arena;
 };
 void distributions_release(struct distributions *kept);

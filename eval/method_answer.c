@@ -104,9 +104,15 @@ enum code cluster_numbers(int32_t *index, int64_t *clusters, const struct sample
     return OK;
 }
 
+/* What all distributions of a decision may take together; thousands of gates have more. Those
+ * beyond it are let go after their answer, and drawn again (the same bits) for another gate. */
+static const size_t KEPT_BYTES = (size_t)64 << 20;
+
 struct kept_distribution {
     const char *path;
-    struct bootstrap bootstrap;
+    struct bootstrap bootstrap; /* `sorted` is NULL once it was let go */
+    struct answer bounds;       /* value, low and high: all that a value in a report shows */
+    double alpha;               /* of these bounds */
     struct kept_distribution *next;
 };
 
@@ -166,6 +172,22 @@ static const char *full_path(struct arena *arena, const struct sample *sample,
                             : arena_format(arena, "/of %.17g", question_scale(question)));
 }
 
+/* Keeps what was just drawn, or its bounds alone. */
+static void keep(struct distributions *kept, struct kept_distribution *found,
+                 const struct answer *answer, double alpha)
+{
+    size_t bytes = (size_t)found->bootstrap.count * sizeof(double);
+    answer_open(&found->bounds, answer->value);
+    found->bounds.low = answer->low;
+    found->bounds.high = answer->high;
+    found->bounds.degenerate = answer->degenerate;
+    found->alpha = alpha;
+    if (bytes <= KEPT_BYTES - kept->bytes)
+        kept->bytes += bytes;
+    else
+        bootstrap_release(&found->bootstrap);
+}
+
 enum code answer_resampled(struct answer *answer, const struct sample *sample,
                            const struct question *question, const struct drawing *drawing,
                            struct err *err)
@@ -181,7 +203,15 @@ enum code answer_resampled(struct answer *answer, const struct sample *sample,
     enum code code = OK;
     struct kept_distribution *found = sample->resamples ? kept->first : NULL;
     while (found && strcmp(found->path, path) != 0) found = found->next;
-    if (!found && (code = drawing->draw(&bootstrap, drawing->context, &opts, err))) goto out;
+    if (found && !found->bootstrap.sorted) {
+        if (sample->sparing && found->alpha == question->alpha) {
+            *answer = found->bounds;
+            goto out;
+        }
+        opts.sparing = false;
+    }
+    bool drawn = !found || !found->bootstrap.sorted;
+    if (drawn && (code = drawing->draw(&bootstrap, drawing->context, &opts, err))) goto out;
     if (!found && bootstrap.count == 0) {
         answer_open(answer, bootstrap.estimate);
         answer->spared = sample->resamples > 0;
@@ -190,14 +220,16 @@ enum code answer_resampled(struct answer *answer, const struct sample *sample,
     }
     if (!found) {
         found = ARENA_NEW(&kept->arena, struct kept_distribution);
-        *found = (struct kept_distribution){ arena_copy(&kept->arena, path), bootstrap,
-                                             kept->first };
+        *found = (struct kept_distribution){ .path = arena_copy(&kept->arena, path),
+                                             .next = kept->first };
         kept->first = found;
     }
+    if (drawn) found->bootstrap = bootstrap;
     if (sample->metric->biased)
         answer_outer(answer, &found->bootstrap, sample->n, question);
     else
         answer_of(answer, &found->bootstrap, sample->n, question);
+    if (drawn) keep(kept, found, answer, question->alpha);
 out:
     distributions_release(&own);
     arena_release(&arena);

@@ -1,9 +1,11 @@
 /* Exact bounds of proportions, order statistics, and Holm's correction. */
 #include "eval/stats.h"
 
+#include "base/arena.h"
 #include "base/math.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 double stats_proportion_low(int64_t hits, int64_t n, double alpha)
 {
@@ -55,21 +57,31 @@ double stats_quantile_low(const double *sorted, int64_t n, double quantile, doub
     return low == 0 ? -INFINITY : sorted[low - 1];
 }
 
+struct ranked_p {
+    double p;
+    size_t at;
+};
+
+/* Ties in index order. */
+static int compare_p(const void *a, const void *b)
+{
+    const struct ranked_p *x = a, *y = b;
+    if (x->p != y->p) return x->p < y->p ? -1 : 1;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
 void stats_holm(bool *rejected, double *level, const double *p, size_t count, double alpha)
 {
+    struct arena arena = { 0 };
+    struct ranked_p *ranked = ARENA_ARRAY(&arena, count + 1, struct ranked_p);
     bool open = true;
-    for (size_t i = 0; i < count; i++) rejected[i] = false;
+    for (size_t i = 0; i < count; i++) ranked[i] = (struct ranked_p){ p[i], i };
+    qsort(ranked, count, sizeof *ranked, compare_p);
     for (size_t step = 0; step < count; step++) {
-        /* The step-th smallest, ties in index order. */
-        size_t at = 0;
-        for (size_t i = 0; i < count; i++) {
-            size_t before = 0;
-            for (size_t j = 0; j < count; j++) before += p[j] < p[i] || (p[j] == p[i] && j < i);
-            if (before == step) at = i;
-        }
         double held = alpha / (double)(count - step);
-        open = open && p[at] <= held;
-        rejected[at] = open;
-        if (level) level[at] = held;
+        open = open && ranked[step].p <= held;
+        rejected[ranked[step].at] = open;
+        if (level) level[ranked[step].at] = held;
     }
+    arena_release(&arena);
 }
