@@ -410,6 +410,41 @@ Test(method_ask, answers_do_not_depend_on_threads)
     }
 }
 
+/* Where no room is left, what was drawn is let go: the same answer comes again, and a sample that
+ * is sparing gets its bounds without a draw. Nothing kept at all: it gets the value alone. */
+Test(method_ask, distributions_let_go_come_again_as_they_were)
+{
+    enum { N = 1500 };
+    static double score[N];
+    const struct metric *metric = metric_find("log_loss");
+    const struct method *method = method_for(metric, RULE_AT_MOST, 0);
+    struct question question = { .bar = 0.52, .alpha = 0.05 };
+    struct answer first, again, spared, alone;
+    struct distributions kept = { .bytes = (size_t)64 << 20 }, none = { 0 };
+    struct err err;
+    for (int i = 0; i < N; i++) score[i] = (double)(rng_mix(9, (uint64_t)i) >> 11) * 0x1p-53;
+    struct sample sample = { .metric = metric,
+                             .n = N,
+                             .score = score,
+                             .kept = &kept,
+                             .path = "p",
+                             .resamples = 500,
+                             .threads = 1 };
+    cr_assert_eq(method_ask(method, &first, &sample, &question, &err), OK);
+    cr_expect_eq(kept.bytes, (size_t)64 << 20, "%zu bytes are held", kept.bytes);
+    cr_assert_eq(method_ask(method, &again, &sample, &question, &err), OK);
+    sample.sparing = true;
+    cr_assert_eq(method_ask(method, &spared, &sample, &question, &err), OK);
+    sample.kept = &none;
+    cr_assert_eq(method_ask(method, &alone, &sample, &question, &err), OK);
+    cr_expect(first.low < first.value && first.value < first.high);
+    cr_expect(again.low == first.low && again.high == first.high && again.p_pass == first.p_pass);
+    cr_expect(spared.low == first.low && spared.high == first.high && !spared.spared);
+    cr_expect(alone.value == first.value && alone.spared && isinf(alone.low) && !alone.passes);
+    distributions_release(&kept);
+    distributions_release(&none);
+}
+
 Test(method_ask, the_manual_names_every_metric_and_method)
 {
     static char text[1 << 16];
