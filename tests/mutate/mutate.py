@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Changes the code in small ways and asks whether the tests notice.
 
-  python3 tests/mutate/mutate.py SET [--count 300] [--seed 1] [--workers 2] [--out FILE]
+  python3 tests/mutate/mutate.py SET [--count 300] [--seed 1] [--workers 2] [--only GLOB] [--out FILE]
 
-A set names files and the test program that must notice (see SETS). The places are drawn with a seed;
+A set names files and the tests that must notice (see SETS); --only takes a part of its files. The places are drawn with a seed;
 a change that does not compile, or that compiles to the same code, is drawn again. A change that every
 test lets pass is a survivor: it is printed with its line. A survivor that changes nothing that can be
 seen stands in reasons.txt with its reason. The exit code is 1 when fewer than 90 % of the changes are
@@ -11,6 +11,7 @@ noticed, or when a survivor in a rule file has no reason.
 """
 import argparse
 import concurrent.futures
+import fnmatch
 import hashlib
 import json
 import os
@@ -30,23 +31,23 @@ LEAST_SHARE = 0.9
 TEST_SECONDS = 300
 MOST_MEMORY = 8 << 30
 
-# set -> list of (files, test program, whether a survivor needs a reason)
+# The tests that can see the files, the quickest first; the others only cost time, and what they would
+# notice besides counts as not noticed.
+GATE = ("test_eval", ["gate*/*", "@(rules|refused)/*"])
+METHOD = ("test_eval", ["@(method|gate)*/*", "stats/*", "rules/*", "faults/a_failing_alloc*"])
+STATS = ("test_eval", ["@(method|gate)*/*", "stats/*", "faults/a_failing_alloc*"])
+RULES = ("test_registry", ["@(policy|promote|rollback|resolve|channel)*/*", "@(trust|registry|score)/*"])
+
+# set -> list of (files, tests, whether a survivor needs a reason)
 SETS = {
     "eval": [
-        ("eval/gate*.c", "test_eval", True),
-        ("eval/method*.c", "test_eval", False),
-        ("eval/stats*.c", "test_eval", False),
-        ("registry/promote*.c", "test_registry", True),
-        ("registry/channel*.c", "test_registry", True),
-        ("registry/policy*.c", "test_registry", True),
+        ("eval/gate*.c", GATE, True),
+        ("eval/method*.c", METHOD, False),
+        ("eval/stats*.c", STATS, False),
+        ("registry/promote*.c", RULES, True),
+        ("registry/channel*.c", RULES, True),
+        ("registry/policy*.c", RULES, True),
     ],
-}
-
-# The tests that can see the files of a set, the quickest first; the others only cost time. What they
-# would notice besides counts as not noticed.
-TESTS = {
-    "test_eval": ["@(gate|method|metric)*/*", "stats/*", "@(rules|refused)/*", "report/values*"],
-    "test_registry": ["@(policy|promote|rollback|resolve|channel)*/*", "@(trust|registry|score|documents)/*"],
 }
 
 # name -> (what to look for, what to put there)
@@ -116,7 +117,8 @@ def mutants_of(path):
 class Worker:
     """A copy of the sources with a build folder of its own."""
 
-    def __init__(self, index, programs):
+    def __init__(self, index, tests):
+        programs = sorted({program for program, _ in tests})
         self.tree = ROOT / "build" / "mutate" / str(index)
         self.copy_sources()
         self.run(["cmake", "-G", "Ninja", "-B", "b", "-DPAWL_BENCH=OFF", "-DCMAKE_BUILD_TYPE=None",
@@ -125,12 +127,12 @@ class Worker:
             sys.exit(f"the sources do not build in {self.tree}")
         self.objects = {}
         if index == 0:
-            self.check_tests(programs)
+            self.check_tests(tests)
 
-    def check_tests(self, programs):
+    def check_tests(self, tests):
         """The unchanged sources pass, and no pattern is one that nothing fits."""
-        for program in programs:
-            for part in TESTS[program]:
+        for program, parts in tests:
+            for part in parts:
                 done = subprocess.run([f"b/tests/{program}", "-j1", "--filter", part], cwd=self.tree, text=True,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                 if done.returncode or "Tested: 0" in done.stdout:
@@ -168,8 +170,9 @@ class Worker:
         file = self.tree / "b" / "CMakeFiles" / f"room_{room}.dir" / (path + ".o")
         return hashlib.sha256(file.read_bytes()).hexdigest()
 
-    def fate(self, mutant, program):
+    def fate(self, mutant, tests):
         """'invalid', 'same code', 'killed' or 'survived'."""
+        program, parts = tests
         file = self.tree / mutant.path
         clean = file.read_text()
         if mutant.path not in self.objects:
@@ -183,7 +186,7 @@ class Worker:
             if self.object_digest(mutant.path) == self.objects[mutant.path]:
                 return "same code"
             test = [f"b/tests/{program}", "--fail-fast", "--quiet", "-j1", "--timeout", "40"]
-            for part in TESTS[program]:
+            for part in parts:
                 if self.run([*test, "--filter", part], TEST_SECONDS):
                     return "killed"
             return "survived"
@@ -191,12 +194,14 @@ class Worker:
             file.write_text(clean)
 
 
-def draw(chosen, seed):
-    """All mutants with their test programs, in the order in which they are tried."""
+def draw(chosen, only, seed):
+    """All mutants with their tests, in the order in which they are tried."""
     pool = []
-    for pattern, program, strict in chosen:
+    for pattern, tests, strict in chosen:
         for path in sorted(ROOT.glob(pattern)):
-            pool += [(m, program, strict) for m in mutants_of(str(path.relative_to(ROOT)))]
+            name = str(path.relative_to(ROOT))
+            if fnmatch.fnmatch(name, only):
+                pool += [(m, tests, strict) for m in mutants_of(name)]
     random.Random(seed).shuffle(pool)
     return pool
 
@@ -212,8 +217,8 @@ def known_reasons():
 
 def work(worker, queue, results, count):
     while queue and sum(r["fate"] in ("killed", "survived") for r in results) < count:
-        mutant, program, strict = queue.pop(0)
-        fate = worker.fate(mutant, program)
+        mutant, tests, strict = queue.pop(0)
+        fate = worker.fate(mutant, tests)
         results.append({"file": mutant.path, "line": mutant.line + 1, "kind": mutant.kind, "fate": fate,
                         "before": mutant.before.strip(), "after": mutant.after.strip(),
                         "strict": strict, "key": mutant.key()})
@@ -248,15 +253,19 @@ def main():
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--only", default="*", help="files of the set, as a glob: 'registry/*'")
     parser.add_argument("--out", help="a JSON file for all results")
     args = parser.parse_args()
     begin = time.monotonic()
     chosen = SETS[args.set]
-    queue = draw(chosen, args.seed)
-    programs = sorted({program for _, program, _ in chosen})
+    queue = draw(chosen, args.only, args.seed)
+    tests = []
+    for _, of_mutant, _ in queue:
+        if of_mutant not in tests:
+            tests.append(of_mutant)
     results = []
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        workers = list(pool.map(lambda index: Worker(index, programs), range(args.workers)))
+        workers = list(pool.map(lambda index: Worker(index, tests), range(args.workers)))
         for job in [pool.submit(work, worker, queue, results, args.count) for worker in workers]:
             job.result()
     sys.exit(0 if report(results, known_reasons(), time.monotonic() - begin, args.out) else 1)

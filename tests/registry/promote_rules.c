@@ -11,6 +11,8 @@
 enum { ADA = 1, GRACE, LINUS, GRACE_TWO, KEYS };
 enum { REPORT_SEQ = 20, SEAL_SEQ = 10, CONSENT_SEQ = 30 };
 
+#define LONG_NAME "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+
 static const double NOW = 1000000;
 
 static struct digest named(const char *text)
@@ -403,6 +405,10 @@ Test(promote_rules, baselines_must_be_what_they_were)
         { "a number does not move", "m@2", "model 3", "2", 0, false, OK },
         { "nor does a trained one", "linear", "model 3", "2", 0, false, OK },
         { "of a model that is not there", "n@stage", "model 2", "2", 0, false, CONFLICT },
+        { "of a channel with a short name", "m@s", "model 3", "2", 0, false, CONFLICT },
+        { "what is no channel", "m@2b", "model 3", "2", 0, false, OK },
+        { "of the longest name", LONG_NAME "@s", "model 3", "2", 0, false, CONFLICT },
+        { "longer than names are", "n" LONG_NAME "@s", "model 3", "2", 0, false, OK },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         begin();
