@@ -283,7 +283,7 @@ static enum code place(void *context, const struct digest *digest, const char *w
     const char *to = oci_path(&arena, registry, placing->model,
                               arena_format(&arena, "blobs/sha256/%s", digest_hex(&arena, digest)));
     (void)what;
-    enum code code = fs_link(store_path(&arena, &registry->store, digest), to, &made, err);
+    enum code code = store_link(&registry->store, digest, to, &made, err);
     arena_release(&arena);
     return code;
 }

@@ -59,19 +59,8 @@ static enum code place(const struct bundling *bundling, const struct digest *dig
     const struct registry *registry = bundling->registry;
     const char *to = arena_format(&arena, "%s/models/%s/blobs/sha256/%s", registry->dir,
                                   bundling->record->model, digest_hex(&arena, digest));
-    enum code code = fs_link(store_path(&arena, &registry->store, digest), to, &made, err);
+    enum code code = store_link(&registry->store, digest, to, &made, err);
     arena_release(&arena);
-    return code;
-}
-
-static enum code stored_size(uint64_t *size, const struct registry *registry,
-                             const struct digest *digest, struct err *err)
-{
-    struct arena arena = { 0 };
-    struct stat info;
-    enum code code = fs_stat(store_path(&arena, &registry->store, digest), &info, err);
-    arena_release(&arena);
-    if (!code) *size = (uint64_t)info.st_size;
     return code;
 }
 
@@ -175,8 +164,8 @@ static enum code make_bundle(struct digest *bundle, struct bundling *bundling,
 {
     json_t *index = NULL, *json = NULL;
     struct oci_layer layer;
-    enum code code = stored_size(&bundling->version_size, bundling->registry,
-                                 &bundling->record->digest, err);
+    enum code code = store_size(&bundling->registry->store, &bundling->record->digest,
+                                &bundling->version_size, err);
     for (int type = 0; !code && type < DOCUMENT_TYPES; type++) {
         const struct document_kind *kind = &document_table[type];
         struct evidence evidence = { .count = 0 };
@@ -332,7 +321,7 @@ enum code documents_report(struct digest *bundle, const struct registry *registr
     gathered.version = model_version(state_model(state, opts->model), opts->number);
     enum code code = gather(&gathered, document, err);
     for (int i = 0; !code && i < 2; i++)
-        code = stored_size(&files[i].size, registry, &files[i].digest, err);
+        code = store_size(&registry->store, &files[i].digest, &files[i].size, err);
     if (!code) {
         struct record record = { .model = opts->model,
                                  .digest = gathered.version->digest,

@@ -80,6 +80,17 @@ static void add_candidate(struct collecting *collecting, const struct digest *di
     collecting->candidates[collecting->count++] = (struct candidate){ *digest, size, false };
 }
 
+/* A collector that died between its two names left content under its own: anybody's again. */
+static void take_over(const char *dir, const char *name)
+{
+    struct arena arena = { 0 };
+    struct digest digest;
+    char *plain = arena_copy_len(&arena, name, 64);
+    if (strlen(name) == 64 + 17 && name[64] == '.' && digest_of_name(&digest, plain))
+        fs_replace(path_join(&arena, dir, name), path_join(&arena, dir, plain), NULL);
+    arena_release(&arena);
+}
+
 /* Content in a folder that nothing reaches. What lies in trash/ was old when it came there. */
 static enum code find_candidates(struct collecting *collecting, const char *dir, bool trash,
                                  struct err *err)
@@ -88,6 +99,9 @@ static enum code find_candidates(struct collecting *collecting, const char *dir,
     char **names;
     size_t count;
     TRY(fs_list(arena, &names, &count, dir, err));
+    for (size_t i = 0; trash && !collecting->opts->dry_run && i < count; i++)
+        take_over(dir, names[i]);
+    if (trash) TRY(fs_list(arena, &names, &count, dir, err));
     for (size_t i = 0; i < count; i++) {
         struct digest digest;
         struct stat info;
@@ -106,43 +120,48 @@ static enum code find_candidates(struct collecting *collecting, const char *dir,
     return OK;
 }
 
+/* What is not there is aside already, or on its way back: another collector is at work. */
 static enum code put_aside(struct collecting *collecting, struct err *err)
 {
+    enum { TRIES = 5 };
     const struct store *store = &collecting->registry->store;
     for (size_t i = 0; i < collecting->count; i++) {
-        struct candidate *candidate = &collecting->candidates[i];
+        const struct candidate *candidate = &collecting->candidates[i];
         struct arena arena = { 0 };
         const char *from = store_path(&arena, store, &candidate->digest);
-        struct stat info;
-        enum code code = fs_stat(from, &info, err);
-        if (!code)
-            code = fs_replace(from, store_trash_path(&arena, store, &candidate->digest), err);
-        if (code && fs_stat(from, &info, NULL) == NOT_FOUND)
-            code = OK; /* aside already: another collector is at work */
+        const char *to = store_trash_path(&arena, store, &candidate->digest);
+        enum code code = IO;
+        for (int t = 0; t < TRIES && code; t++)
+            code = fs_exists(from) ? fs_replace(from, to, err) : OK;
         arena_release(&arena);
         if (code) return code;
     }
     return OK;
 }
 
+/* One rename, so that the content is at one of its two places all the time. What a writer put anew
+ * meanwhile is the same bytes. */
 static enum code give_back(struct collecting *collecting, struct candidate *candidate,
-                           struct err *err)
+                           const char *aside, struct err *err)
 {
     struct arena arena = { 0 };
     const struct store *store = &collecting->registry->store;
-    const char *aside = store_trash_path(&arena, store, &candidate->digest);
-    const char *to = store_path(&arena, store, &candidate->digest);
-    bool made = false;
-    struct stat info;
-    enum code code = fs_stat(aside, &info, err);
-    if (code == NOT_FOUND)
+    enum code code = fs_replace(aside, store_path(&arena, store, &candidate->digest), err);
+    if (!code)
+        collecting->restored++;
+    else if (!fs_exists(aside))
         code = OK; /* another collector gave it back */
-    else if (!code)
-        code = fs_link(aside, to, &made, err);
-    if (!code) code = fs_sync_dir(store->dir, err);
-    if (!code) code = fs_remove(aside, err);
-    if (!code) collecting->restored += made;
     candidate->done = true;
+    arena_release(&arena);
+    return code;
+}
+
+static enum code give_back_aside(struct collecting *collecting, struct candidate *candidate,
+                                 struct err *err)
+{
+    struct arena arena = { 0 };
+    const char *aside = store_trash_path(&arena, &collecting->registry->store, &candidate->digest);
+    enum code code = give_back(collecting, candidate, aside, err);
     arena_release(&arena);
     return code;
 }
@@ -156,7 +175,7 @@ static enum code look_again(struct collecting *collecting, struct err *err)
         if (candidate->done) continue;
         if (reach_has(&collecting->reach, &candidate->digest) ||
             is_held(collecting, &candidate->digest))
-            TRY(give_back(collecting, candidate, err));
+            TRY(give_back_aside(collecting, candidate, err));
     }
     return OK;
 }
@@ -186,20 +205,34 @@ static enum code change_blobs(struct collecting *collecting, const struct digest
     return code;
 }
 
-/* A writer that holds the content by now may have taken its name in a layout for its own. */
+/* Under a name of this collector's own nobody else can put anything, so what is removed is what was
+ * looked at: a hold that is not there by now is no earlier than that name. A writer that holds the
+ * content later may have taken its name in a layout for its own. */
 static enum code remove_one(struct collecting *collecting, struct candidate *candidate,
                             struct err *err)
 {
     struct arena arena = { 0 };
-    const struct store *store = &collecting->registry->store;
-    const char *aside = store_trash_path(&arena, store, &candidate->digest);
-    enum code code = change_blobs(collecting, &candidate->digest, true, err);
-    if (!code) code = fs_remove(aside, err);
-    if (!code && is_held(collecting, &candidate->digest))
-        code = change_blobs(collecting, &candidate->digest, false, err);
+    uint64_t nonce;
+    random_bytes(&nonce, sizeof nonce);
+    const char *aside = store_trash_path(&arena, &collecting->registry->store, &candidate->digest);
+    const char *own = arena_format(&arena, "%s.%016llx", aside, (unsigned long long)nonce);
+    enum code code = fs_replace(aside, own, err);
     candidate->done = true;
+    if (code) {
+        if (!fs_exists(aside)) code = OK; /* another collector has it */
+        goto out;
+    }
+    if (is_held(collecting, &candidate->digest)) {
+        code = give_back(collecting, candidate, own, err);
+        goto out;
+    }
+    if ((code = change_blobs(collecting, &candidate->digest, true, err))) goto out;
+    if ((code = fs_remove(own, err))) goto out;
+    if (is_held(collecting, &candidate->digest))
+        code = change_blobs(collecting, &candidate->digest, false, err);
     collecting->removed++;
     collecting->bytes += candidate->size;
+out:
     arena_release(&arena);
     return code;
 }
@@ -219,7 +252,7 @@ static enum code remove_rest(struct collecting *collecting, struct err *err)
             collecting->removed += !named;
             collecting->bytes += named ? 0 : candidate->size;
         } else if (is_held(collecting, &candidate->digest)) {
-            TRY(give_back(collecting, candidate, err));
+            TRY(give_back_aside(collecting, candidate, err));
         } else {
             TRY(remove_one(collecting, candidate, err));
         }

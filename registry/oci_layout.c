@@ -23,7 +23,7 @@ static enum code link_blob(const struct registry *registry, const char *model,
     const char *hex = digest_text(digest, text) + strlen("sha256:");
     const char *to = oci_path(&arena, registry, model,
                               arena_format(&arena, "blobs/sha256/%s", hex));
-    enum code code = fs_link(store_path(&arena, &registry->store, digest), to, &made, err);
+    enum code code = store_link(&registry->store, digest, to, &made, err);
     arena_release(&arena);
     return code;
 }
@@ -64,15 +64,10 @@ static enum code tag(json_t *manifests, const struct registry *registry,
                      const struct digest *digest, const char *media_type, const char *name,
                      struct err *err)
 {
-    struct arena arena = { 0 };
-    struct stat info;
-    const char *path = store_path(&arena, &registry->store, digest);
-    enum code code = fs_stat(path, &info, err);
-    arena_release(&arena);
-    if (code) return code;
-    json_t *json = json_pack("{ss sI s{ss}}", "mediaType", media_type, "size",
-                             (json_int_t)info.st_size, "annotations",
-                             "org.opencontainers.image.ref.name", name);
+    uint64_t size;
+    TRY(store_size(&registry->store, digest, &size, err));
+    json_t *json = json_pack("{ss sI s{ss}}", "mediaType", media_type, "size", (json_int_t)size,
+                             "annotations", "org.opencontainers.image.ref.name", name);
     if (strcmp(media_type, MANIFEST_TYPE) == 0)
         json_object_set_new(json, "artifactType",
                             json_string("application/vnd.cncf.model.manifest.v1+json"));

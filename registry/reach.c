@@ -111,15 +111,19 @@ static void reach_kept_layers(struct reach *reach, json_t *layers)
     }
 }
 
-/* Whether the store has content, and how much. Only absence is absence. */
+/* Whether the store has content, and how much. Only absence is absence: it may move between its two
+ * places from one look to the next, so one that finds nothing is made again. */
 static enum code look(const struct registry *registry, const struct digest *digest, bool *there,
                       uint64_t *size, struct err *err)
 {
+    enum { LOOKS = 10 };
     struct arena arena = { 0 };
     struct stat info;
-    enum code code = fs_stat(store_path(&arena, &registry->store, digest), &info, err);
-    if (code == NOT_FOUND)
-        code = fs_stat(store_trash_path(&arena, &registry->store, digest), &info, err);
+    const char *place[] = { store_path(&arena, &registry->store, digest),
+                            store_trash_path(&arena, &registry->store, digest) };
+    enum code code = NOT_FOUND;
+    for (int i = 0; i < 2 * LOOKS && code == NOT_FOUND; i++)
+        code = fs_stat(place[i % 2], &info, err);
     *there = code == OK;
     *size = *there ? (uint64_t)info.st_size : 0;
     arena_release(&arena);

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 enum code store_init(struct store *store, const char *dir, const char *staging, struct err *err)
 {
@@ -47,6 +48,61 @@ char *store_locate(struct arena *arena, const struct store *store, const struct 
     return fs_exists(aside) ? aside : path;
 }
 
+/* One try at what needs content at a path; NOT_FOUND: it was moved meanwhile. */
+typedef enum code with_content(void *context, const char *path, struct err *err);
+
+/* Tries until the content is at one of its two places; a rename between them takes no time. */
+static enum code with(const struct store *store, const struct digest *digest, with_content *act,
+                      void *context, struct err *err)
+{
+    enum { TRIES = 50, PAUSE_NS = 2000000 };
+    const struct timespec pause = { .tv_nsec = PAUSE_NS };
+    struct arena arena = { 0 };
+    enum code code = NOT_FOUND;
+    for (int i = 0; i < TRIES && code == NOT_FOUND; i++) {
+        if (i) nanosleep(&pause, NULL);
+        code = act(context, store_locate(&arena, store, digest), err);
+    }
+    if (code == NOT_FOUND)
+        code = err_set(err, DAMAGED, "content '%s' is missing", store_path(&arena, store, digest));
+    arena_release(&arena);
+    return code;
+}
+
+struct linking {
+    const char *to;
+    bool *made;
+};
+
+static enum code link_once(void *context, const char *path, struct err *err)
+{
+    struct linking *linking = context;
+    enum code code = fs_link(path, linking->to, linking->made, err);
+    return code && !fs_exists(path) ? NOT_FOUND : code;
+}
+
+enum code store_link(const struct store *store, const struct digest *digest, const char *to,
+                     bool *made, struct err *err)
+{
+    struct linking linking = { to, made };
+    return with(store, digest, link_once, &linking, err);
+}
+
+static enum code size_once(void *context, const char *path, struct err *err)
+{
+    struct stat info;
+    uint64_t *size = context;
+    enum code code = fs_stat(path, &info, err);
+    if (!code) *size = (uint64_t)info.st_size;
+    return code;
+}
+
+enum code store_size(const struct store *store, const struct digest *digest, uint64_t *size,
+                     struct err *err)
+{
+    return with(store, digest, size_once, size, err);
+}
+
 /* A fresh time matters, not durability: after a power cut nobody is at work any more. */
 static enum code hold(const struct store *store, const struct digest *digest, struct err *err)
 {
@@ -63,23 +119,24 @@ static enum code wrong_content(const char *path, struct err *err)
     return DAMAGED;
 }
 
-static enum code check_path(const char *path, const struct digest *digest, uint64_t *size,
-                            struct err *err)
+struct checking {
+    const struct digest *digest;
+    uint64_t *size;
+};
+
+static enum code check_once(void *context, const char *path, struct err *err)
 {
+    struct checking *checking = context;
     struct digest got;
-    enum code code = fs_digest(path, &got, size, err);
-    if (code == NOT_FOUND) return err_set(err, DAMAGED, "content '%s' is missing", path);
-    if (code) return code;
-    return digest_equal(&got, digest) ? OK : wrong_content(path, err);
+    TRY(fs_digest(path, &got, checking->size, err));
+    return digest_equal(&got, checking->digest) ? OK : wrong_content(path, err);
 }
 
 enum code store_check(const struct store *store, const struct digest *digest, uint64_t *size,
                       struct err *err)
 {
-    struct arena arena = { 0 };
-    enum code code = check_path(store_locate(&arena, store, digest), digest, size, err);
-    arena_release(&arena);
-    return code;
+    struct checking checking = { digest, size };
+    return with(store, digest, check_once, &checking, err);
 }
 
 enum code store_adopt(const struct store *store, const char *path, const struct digest *digest,
@@ -90,11 +147,11 @@ enum code store_adopt(const struct store *store, const char *path, const struct 
     bool made = false;
     enum code code = hold(store, digest, err);
     if (!code && fs_exists(to)) {
-        code = check_path(to, digest, NULL, err);
+        code = store_check(store, digest, NULL, err);
     } else if (!code) {
         code = fs_protect(path, err);
         if (!code) code = fs_link(path, to, &made, err);
-        if (!code && !made) code = check_path(to, digest, NULL, err);
+        if (!code && !made) code = store_check(store, digest, NULL, err);
     }
     if (!code) code = fs_sync_dir(store->dir, err);
     arena_release(&arena);
@@ -110,7 +167,7 @@ enum code store_put(const struct store *store, struct digest *digest, const void
     bool made = false;
     enum code code = hold(store, digest, err);
     if (!code && !fs_exists(path)) code = fs_create_exclusive(path, bytes, len, &made, err);
-    if (!code && !made) code = check_path(path, digest, NULL, err);
+    if (!code && !made) code = store_check(store, digest, NULL, err);
     if (!code && !made) code = fs_sync_dir(store->dir, err);
     arena_release(&arena);
     return code;
@@ -157,15 +214,26 @@ out:
     return code;
 }
 
+struct reading {
+    struct arena *arena;
+    struct bytes *bytes;
+    const struct digest *digest;
+    size_t limit;
+};
+
+static enum code read_once(void *context, const char *path, struct err *err)
+{
+    struct reading *reading = context;
+    TRY(fs_read(reading->arena, reading->bytes, path, reading->limit, err));
+    struct digest got = digest_of(reading->bytes->at, reading->bytes->len);
+    return digest_equal(&got, reading->digest) ? OK : wrong_content(path, err);
+}
+
 enum code store_read(const struct store *store, struct arena *arena, struct bytes *bytes,
                      const struct digest *digest, size_t limit, struct err *err)
 {
-    const char *path = store_locate(arena, store, digest);
-    enum code code = fs_read(arena, bytes, path, limit, err);
-    if (code == NOT_FOUND) return err_set(err, DAMAGED, "content '%s' is missing", path);
-    if (code) return code;
-    struct digest got = digest_of(bytes->at, bytes->len);
-    return digest_equal(&got, digest) ? OK : wrong_content(path, err);
+    struct reading reading = { arena, bytes, digest, limit };
+    return with(store, digest, read_once, &reading, err);
 }
 
 enum code store_copy(const struct store *store, const struct digest *digest, const char *path,

@@ -25,6 +25,14 @@ enum code store_init(struct store *store, const char *dir, const char *staging, 
 char *store_path(struct arena *arena, const struct store *store, const struct digest *digest);
 char *store_locate(struct arena *arena, const struct store *store, const struct digest *digest);
 
+/* Links content at `to`; *made says whether the name is new. Its size. A collector may have content
+ * aside for a moment: what is nowhere is looked for again for a short while. DAMAGED when it stays
+ * missing. */
+enum code store_link(const struct store *store, const struct digest *digest, const char *to,
+                     bool *made, struct err *err);
+enum code store_size(const struct store *store, const struct digest *digest, uint64_t *size,
+                     struct err *err);
+
 /* The path of content's hold, and of where the collector puts it aside. */
 char *store_hold_path(struct arena *arena, const struct store *store, const struct digest *digest);
 char *store_trash_path(struct arena *arena, const struct store *store, const struct digest *digest);
