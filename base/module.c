@@ -39,6 +39,7 @@ static enum code open_file(void **module, const struct module_wanted *wanted, st
     char path[PATH_MAX];
     for (int n = 0; n < PLACES; n++) {
         if (!place(path, n, wanted->file) || access(path, F_OK) != 0) continue;
+        if (wanted->needs) TRY(wanted->needs(err));
         *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         if (*module) return OK;
         const char *reason = dlerror();

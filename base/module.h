@@ -13,11 +13,14 @@ struct module_wanted {
     const char *entry;               /* name of its one function */
     const char *use;                 /* what cannot be done without it: "start ranks" */
     const char *absent, *unloadable; /* hints */
+    /* What it needs, looked for once the file is there and before it is loaded; NULL: nothing. */
+    enum code (*needs)(struct err *err);
 };
 
 /* Looks in the folder of the executable, in ../lib/pawl beside it, then in the build folder, and
  * copies the entry's address into `entry` (a pointer to a function pointer). NOT_FOUND without the
- * file, DEVICE when it cannot be loaded (a library missing), USAGE when it has no such entry. */
+ * file, DEVICE when it cannot be loaded (a library missing), USAGE when it has no such entry, and
+ * what `needs` returns. */
 enum code module_load(void *entry, const struct module_wanted *wanted, struct err *err);
 
 #endif

@@ -4,10 +4,10 @@ set(PAWL_CARD_TESTS device program train bandwidth)
 set(card ${CMAKE_SOURCE_DIR}/tests/cuda)
 set(PAWL_CARD_device ${card}/device_test.c ${CMAKE_SOURCE_DIR}/tests/kernels/compare.c
     ${CMAKE_SOURCE_DIR}/tests/kernels/build.c ${CMAKE_SOURCE_DIR}/tests/kernels/cases.c)
-set(PAWL_CARD_program ${card}/program_test.c ${CMAKE_SOURCE_DIR}/tests/model/bench_model.c
+set(PAWL_CARD_program ${card}/program_test.c ${card}/report.c ${CMAKE_SOURCE_DIR}/tests/model/bench_model.c
     ${CMAKE_SOURCE_DIR}/tests/kernels/shared_far.c ${CMAKE_SOURCE_DIR}/tests/model/shared_far_ranks.c
     ${CMAKE_SOURCE_DIR}/tests/comm/shared_threads.c)
-set(PAWL_CARD_train ${card}/train_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
+set(PAWL_CARD_train ${card}/train_test.c ${card}/report.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
 # Two processes; needs cards, or `cpu` as its argument.
 set(PAWL_CARD_nccl ${card}/nccl_test.c ${CMAKE_SOURCE_DIR}/tests/trainer/small.c)
 

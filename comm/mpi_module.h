@@ -40,7 +40,7 @@ struct rank_mark {
 };
 
 struct mpi_calls {
-    char library[MPI_LIBRARY_TEXT];
+    char made_with[MPI_LIBRARY_TEXT];
     void *state;
     /* Initialises MPI; `place` says who this is. DEVICE. */
     enum code (*init)(struct mpi_calls *calls, struct mpi_place *place, struct err *err);
@@ -74,7 +74,7 @@ static inline struct mpi_contract mpi_contract_here(void)
                                   .err = sizeof(struct err) };
 }
 
-/* The entry: fills `calls` and its `library`, initialises nothing. USAGE when the contracts
+/* The entry: fills `calls` and its `made_with`, initialises nothing. USAGE when the contracts
  * differ. */
 typedef enum code module_mpi_open(struct mpi_calls *calls, const struct mpi_contract *contract,
                                   struct err *err);

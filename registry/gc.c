@@ -80,14 +80,50 @@ static void add_candidate(struct collecting *collecting, const struct digest *di
     collecting->candidates[collecting->count++] = (struct candidate){ *digest, size, false };
 }
 
+/* A name in trash/ that nobody else makes. */
+static const char *own_name(struct arena *arena, const struct store *store,
+                            const struct digest *digest)
+{
+    uint64_t nonce;
+    random_bytes(&nonce, sizeof nonce);
+    return arena_format(arena, "%s.%016llx", store_trash_path(arena, store, digest),
+                        (unsigned long long)nonce);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat left, right;
+    return !fs_stat(a, &left, NULL) && !fs_stat(b, &right, NULL) && left.st_ino == right.st_ino &&
+           left.st_dev == right.st_dev;
+}
+
+/* Renames content. A power cut may leave both names of an earlier rename, and between two names of
+ * one file rename does nothing: then the one it comes from goes, under a name of this collector's
+ * own first, so that nothing is removed but what was looked at. */
+static enum code move(const struct store *store, const struct digest *digest, const char *from,
+                      const char *to, struct err *err)
+{
+    TRY(fs_replace(from, to, err));
+    if (!same_file(from, to)) return OK;
+    struct arena arena = { 0 };
+    const char *own = own_name(&arena, store, digest);
+    enum code code = fs_replace(from, own, err);
+    if (code && !fs_exists(from))
+        code = OK; /* another collector took it */
+    else if (!code)
+        code = same_file(own, to) ? fs_remove(own, err) : fs_replace(own, to, err);
+    arena_release(&arena);
+    return code;
+}
+
 /* A collector that died between its two names left content under its own: anybody's again. */
-static void take_over(const char *dir, const char *name)
+static void take_over(const struct store *store, const char *dir, const char *name)
 {
     struct arena arena = { 0 };
     struct digest digest;
     char *plain = arena_copy_len(&arena, name, 64);
     if (strlen(name) == 64 + 17 && name[64] == '.' && digest_of_name(&digest, plain))
-        fs_replace(path_join(&arena, dir, name), path_join(&arena, dir, plain), NULL);
+        move(store, &digest, path_join(&arena, dir, name), path_join(&arena, dir, plain), NULL);
     arena_release(&arena);
 }
 
@@ -100,7 +136,7 @@ static enum code find_candidates(struct collecting *collecting, const char *dir,
     size_t count;
     TRY(fs_list(arena, &names, &count, dir, err));
     for (size_t i = 0; trash && !collecting->opts->dry_run && i < count; i++)
-        take_over(dir, names[i]);
+        take_over(&collecting->registry->store, dir, names[i]);
     if (trash) TRY(fs_list(arena, &names, &count, dir, err));
     for (size_t i = 0; i < count; i++) {
         struct digest digest;
@@ -120,7 +156,8 @@ static enum code find_candidates(struct collecting *collecting, const char *dir,
     return OK;
 }
 
-/* What is not there is aside already, or on its way back: another collector is at work. */
+/* What is not there is aside already, or on its way back: another collector is at work. From here
+ * on all that lies in trash/ is a candidate. */
 static enum code put_aside(struct collecting *collecting, struct err *err)
 {
     enum { TRIES = 5 };
@@ -132,7 +169,7 @@ static enum code put_aside(struct collecting *collecting, struct err *err)
         const char *to = store_trash_path(&arena, store, &candidate->digest);
         enum code code = IO;
         for (int t = 0; t < TRIES && code; t++)
-            code = fs_exists(from) ? fs_replace(from, to, err) : OK;
+            code = fs_exists(from) ? move(store, &candidate->digest, from, to, err) : OK;
         arena_release(&arena);
         if (code) return code;
     }
@@ -146,7 +183,8 @@ static enum code give_back(struct collecting *collecting, struct candidate *cand
 {
     struct arena arena = { 0 };
     const struct store *store = &collecting->registry->store;
-    enum code code = fs_replace(aside, store_path(&arena, store, &candidate->digest), err);
+    const char *to = store_path(&arena, store, &candidate->digest);
+    enum code code = move(store, &candidate->digest, aside, to, err);
     if (!code)
         collecting->restored++;
     else if (!fs_exists(aside))
@@ -212,10 +250,9 @@ static enum code remove_one(struct collecting *collecting, struct candidate *can
                             struct err *err)
 {
     struct arena arena = { 0 };
-    uint64_t nonce;
-    random_bytes(&nonce, sizeof nonce);
-    const char *aside = store_trash_path(&arena, &collecting->registry->store, &candidate->digest);
-    const char *own = arena_format(&arena, "%s.%016llx", aside, (unsigned long long)nonce);
+    const struct store *store = &collecting->registry->store;
+    const char *aside = store_trash_path(&arena, store, &candidate->digest);
+    const char *own = own_name(&arena, store, &candidate->digest);
     enum code code = fs_replace(aside, own, err);
     candidate->done = true;
     if (code) {
@@ -326,9 +363,12 @@ static enum code collect(struct collecting *collecting, struct err *err)
     TRY(read_time(collecting, err));
     TRY(reach_read(&collecting->reach, registry, err));
     TRY(find_candidates(collecting, registry->store.dir, false, err));
-    TRY(find_candidates(collecting, path_join(arena, registry->dir, "trash"), true, err));
     if (!opts->dry_run) {
         TRY(put_aside(collecting, err));
+        collecting->count = 0;
+    }
+    TRY(find_candidates(collecting, path_join(arena, registry->dir, "trash"), true, err));
+    if (!opts->dry_run) {
         TRY(look_again(collecting, err));
         if (collecting->count) pause_for(opts->wait_s);
         TRY(look_again(collecting, err));

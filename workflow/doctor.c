@@ -67,7 +67,7 @@ static void check_mpi(json_t *checks)
     if (mpi_module_load(&calls, &err))
         add(checks, "mpi", "note", "%s; one rank at a time can train", err.message);
     else
-        add(checks, "mpi", "ok", "%s", calls.library);
+        add(checks, "mpi", "ok", "%s", calls.made_with);
 }
 
 static void check_space(json_t *checks, const char *dir)

@@ -216,6 +216,6 @@ __attribute__((visibility("default"))) enum code pawl_mpi_open(struct mpi_calls 
                                  .abort = abort_all,
                                  .finalize = finalize };
     MPI_Get_library_version(text, &length);
-    snprintf(calls->library, sizeof calls->library, "%.*s", (int)strcspn(text, ",\n"), text);
+    snprintf(calls->made_with, sizeof calls->made_with, "%.*s", (int)strcspn(text, ",\n"), text);
     return OK;
 }

@@ -4,11 +4,11 @@
  * A plain program. One line per check; exits 0, 1 when one fails, 77 with the reason when there is
  * no device. */
 #include "tests/cuda/open.h"
+#include "tests/cuda/report.h"
 #include "tests/model/bench_model.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,30 +19,6 @@ enum { ROUNDS = 6, BATCH = 9 };
 
 static const char *const models[] = { "cnn", "residual", "mlp", "mixed", "flat" };
 enum { MODELS = sizeof models / sizeof *models };
-
-static int failures;
-
-void check_failed(const char *file, int line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-__attribute__((format(printf, 2, 3))) static void report(bool held, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    printf("%-7s", held ? "held" : "FAILED");
-    vprintf(format, args);
-    putchar('\n');
-    va_end(args);
-    failures += !held;
-}
 
 /* How far two gradients are apart: relative to the largest, and the cosine between them. */
 struct apart {
@@ -162,6 +138,6 @@ int main(void)
                   (struct trial_opts){ .no_reuse = true });
         no_waiting(models[m]);
     }
-    printf("%d checks failed\n", failures);
-    return failures ? 1 : 0;
+    printf("%d checks failed\n", report_failures());
+    return report_failures() ? 1 : 0;
 }

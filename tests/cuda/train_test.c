@@ -5,40 +5,16 @@
  * exits 0, 1 when one fails, 77 with the reason when there is no device. */
 #include "small.h"
 #include "tests/cuda/open.h"
+#include "tests/cuda/report.h"
 
 #include "base/rng.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { WINDOW = 10 };
-
-static int failures;
-
-void check_failed(const char *file, int line, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fprintf(stderr, "%s:%d: ", file, line);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-__attribute__((format(printf, 2, 3))) static void report(bool held, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    printf("%-7s", held ? "held" : "FAILED");
-    vprintf(format, args);
-    putchar('\n');
-    va_end(args);
-    failures += !held;
-}
 
 /* A model to follow: the picture's band with the number of its class is brighter. */
 struct curve {
@@ -224,6 +200,6 @@ int main(int argc, char **argv)
     hold_resume(&small);
     if (argc > 1 && strcmp(argv[1], "demo") == 0) hold_demo(&small.arena);
     small_close(&small);
-    printf("%d checks failed\n", failures);
-    return failures ? 1 : 0;
+    printf("%d checks failed\n", report_failures());
+    return report_failures() ? 1 : 0;
 }

@@ -151,6 +151,39 @@ Test(gc, whatever_call_fails_nothing_named_is_lost, .timeout = 120)
     support_close(&s);
 }
 
+/* Renames that a power cut left half done: content has a second name in trash/, of the collector's
+ * two kinds. What an entry names is in the store alone afterwards, the rest is gone. */
+Test(gc, content_with_two_names_is_kept_once_or_goes_whole)
+{
+    struct support s;
+    struct digest stray;
+    begin(&s);
+    const struct store *store = &s.registry.store;
+    const struct digest named = state_model(&s.registry.state, "fashion")->versions[0].digest;
+    MUST(store_put(store, &stray, "stray", 5, &s.err));
+    const struct digest digests[] = { named, stray };
+    for (int own = 0; own < 2; own++) {
+        for (int d = 0; d < 2; d++) {
+            const char *aside = store_trash_path(&s.arena, store, &digests[d]);
+            if (own) aside = arena_format(&s.arena, "%s.0123456789abcdef", aside);
+            if (!fs_exists(store_path(&s.arena, store, &digests[d]))) /* gone in the round before */
+                MUST(store_put(store, &stray, "stray", 5, &s.err));
+            bool made;
+            MUST(fs_link(store_path(&s.arena, store, &digests[d]), aside, &made, &s.err));
+        }
+        age_all(&s, "store/sha256");
+        age_all(&s, "staging");
+        cr_expect_eq(collect(&s, "content", false), 1, "own %d", own);
+        char **names;
+        MUST(fs_list(&s.arena, &names, NULL, path_join(&s.arena, s.path, "trash"), &s.err));
+        cr_expect_null(names[0], "own %d: '%s' is left", own, names[0]);
+        cr_expect(fs_exists(store_path(&s.arena, store, &named)), "own %d", own);
+        cr_expect_not(fs_exists(store_path(&s.arena, store, &stray)), "own %d", own);
+    }
+    cr_expect_eq(findings(&s), 0);
+    support_close(&s);
+}
+
 Test(gc, a_damaged_journal_stops_it_before_it_takes_anything)
 {
     struct support s;

@@ -1,40 +1,14 @@
 /* What one user sees: init, open, add, reports, resolving, answers. */
 #include "model/safetensors.h"
 #include "registry/oci.h"
-#include "tests/registry/shared_support.h"
+#include "tests/registry/checks.h"
 
 #include "base/h5.h"
 
-#include <criterion/criterion.h>
 #include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#define MUST(call)  cr_assert_eq((call), OK, "%s", s.err.message)
-#define SAYS(text)  cr_expect(strstr(s.err.message, (text)), "'%s' in '%s'", (text), s.err.message)
-#define HINTS(text) cr_expect(strstr(s.err.hint, (text)), "'%s' in '%s'", (text), s.err.hint)
-
-static void begin(struct support *support)
-{
-    fs_calls.fsync = support_no_fsync;
-    cr_assert_eq(support_open(support), OK, "%s", support->err.message);
-}
-
-/* Versions 1..count of fashion, each with a passing report. */
-static void fill(struct support *support, int count)
-{
-    struct added added;
-    for (int i = 1; i <= count; i++) {
-        cr_assert_eq(
-            support_add(&support->registry, &added, support->dir, "fashion", i, &support->err), OK,
-            "%s", support->err.message);
-        cr_assert_eq(support_report(&support->registry, NULL, support->dir, "fashion", i, "suite",
-                                    "pass", &support->err),
-                     OK, "%s", support->err.message);
-    }
-}
 
 Test(registry, is_made_by_init_alone_and_only_where_nothing_is)
 {
