@@ -3,7 +3,9 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/process.h"
 
+#include <malloc.h>
 #include <omp.h>
 #include <string.h>
 
@@ -77,34 +79,86 @@ static enum code take_samples(struct measurement *measurement, struct stand *sta
     return OK;
 }
 
+/* Calls that a model answers while its memory is watched. */
+enum { CALLS_WATCHED = 3 };
+
+/* One opening: what it and a few calls take beyond what was resident. */
+static enum code watch_opening(struct stand *stand, const struct weights *weights,
+                               const struct infer_opts *how, double *bytes, struct err *err)
+{
+    double seconds;
+    malloc_trim(0);
+    if (!process_peak_reset())
+        return err_set(err, IO,
+                       "cannot measure peak_memory: this system does not let a process reset its "
+                       "peak through /proc/self/clear_refs");
+    uint64_t before = process_peak();
+    enum code code = infer_open(&stand->infer, weights, how, err);
+    for (int call = 0; call < CALLS_WATCHED && !code; call++) code = one_call(stand, &seconds, err);
+    uint64_t peak = process_peak();
+    if (!code)
+        *bytes = (double)(peak > before ? peak - before : 0) +
+                 (double)infer_device_bytes(stand->infer);
+    infer_close(stand->infer);
+    stand->infer = NULL;
+    return code;
+}
+
+/* A memory sample is one opening. The first is not counted: it loads what every later one finds,
+ * the libraries' code and the threads' stacks. */
+static enum code take_peaks(struct measurement *measurement, struct stand *stand,
+                            const struct weights *weights, const struct infer_opts *how,
+                            struct err *err)
+{
+    double first;
+    TRY(watch_opening(stand, weights, how, &first, err));
+    for (int64_t s = 0; s < measurement->count; s++)
+        TRY(watch_opening(stand, weights, how, &measurement->sample[s], err));
+    return OK;
+}
+
+/* The rows that calls read: the first ones of the split, repeated where it is smaller. */
+static enum code fill_pool(struct stand *stand, void *pool, const struct dataset *dataset,
+                           const struct split *split, struct err *err)
+{
+    const struct column *input = split_column(split, dataset->input);
+    int64_t rows = (int64_t)split->rows;
+    for (int64_t at = 0; at < stand->pool; at += rows) {
+        int64_t some = stand->pool - at < rows ? stand->pool - at : rows;
+        TRY(dataset_read(dataset, input, 0, (uint64_t)some,
+                         (char *)pool + (uint64_t)at * stand->row_bytes, err));
+    }
+    stand->input = pool;
+    return OK;
+}
+
 static enum code measure(struct measurement *measurement, const struct weights *weights,
                          const struct dataset *dataset, const struct split *split,
                          const struct harness_opts *opts, struct err *err)
 {
-    const struct column *input = split_column(split, dataset->input);
-    int64_t batch = measurement->batch, rows = (int64_t)split->rows;
+    int64_t batch = measurement->batch;
     struct infer_opts how = { .device = opts->device,
                               .threads = opts->threads,
                               .tile = batch < INFER_TILE_CPU ? (int)batch : 0 };
     struct stand stand = { .batch = batch, .pool = batch > 256 ? batch : 256 };
+    struct model_io io;
     void *memory = NULL;
     if (stand.pool % batch) stand.pool += batch - stand.pool % batch;
-    stand.row_bytes = input->row_bytes;
-    enum code code = infer_open(&stand.infer, weights, &how, err);
-    if (code) goto out;
-    size_t bytes = ((size_t)stand.pool * input->row_bytes + 127) / 128 * 128;
-    size_t out_bytes = (size_t)(batch * infer_io(stand.infer)->outputs) * sizeof(float);
-    if ((code = block_alloc(&memory, bytes + out_bytes, "rows to measure with", err))) goto out;
-    stand.input = memory;
+    stand.row_bytes = split_column(split, dataset->input)->row_bytes;
+    enum code code = model_io_read(&io, weights->model, err);
+    if (code) return code;
+    size_t bytes = ((size_t)stand.pool * stand.row_bytes + 127) / 128 * 128;
+    size_t out_bytes = (size_t)(batch * io.outputs) * sizeof(float);
+    if ((code = block_alloc(&memory, bytes + out_bytes, "rows to measure with", err))) return code;
     stand.output = (float *)(void *)((char *)memory + bytes);
-    /* A split smaller than the pool is repeated. */
-    for (int64_t at = 0; at < stand.pool && !code; at += rows) {
-        int64_t some = stand.pool - at < rows ? stand.pool - at : rows;
-        code = dataset_read(dataset, input, 0, (uint64_t)some,
-                            (char *)memory + (uint64_t)at * input->row_bytes, err);
+    if ((code = fill_pool(&stand, memory, dataset, split, err))) goto out;
+    if (measurement->metric->unit == UNIT_BYTES) {
+        code = take_peaks(measurement, &stand, weights, &how, err);
+        goto out;
     }
-    if (!code) code = warm_up(&stand, err);
-    if (!code) code = take_samples(measurement, &stand, err);
+    if ((code = infer_open(&stand.infer, weights, &how, err))) goto out;
+    if ((code = warm_up(&stand, err))) goto out;
+    code = take_samples(measurement, &stand, err);
 out:
     block_free(memory);
     infer_close(stand.infer);

@@ -118,6 +118,15 @@ const struct model_io *infer_io(const struct infer *infer)
     return &infer->io;
 }
 
+uint64_t infer_device_bytes(const struct infer *infer)
+{
+    if (infer->device.host_memory) return 0;
+    int64_t numbers = params_size(&infer->params, ARENA_VALUE) +
+                      params_size(&infer->params, ARENA_STATE);
+    const struct memory_plan *plan = &infer->workers[0].program.plan;
+    return (uint64_t)numbers * sizeof(float) + plan->bytes + plan->workspace;
+}
+
 static enum code run_tile(struct infer *infer, struct worker *worker, float *output,
                           const char *input, int64_t rows, struct err *err)
 {

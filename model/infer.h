@@ -63,6 +63,9 @@ enum code infer_open(struct infer **infer, const struct weights *weights,
 void infer_close(struct infer *infer);
 const struct model_io *infer_io(const struct infer *infer);
 
+/* Bytes of device memory that parameters and programs hold; 0 where that is the host's memory. */
+uint64_t infer_device_bytes(const struct infer *infer);
+
 /* Runs `rows` rows: input [rows, ...] raw, output [rows, outputs] f32 (logits for classification).
  * Tiles begin at row 0 of this call: a caller that splits a split into calls does so at multiples
  * of the tile. */

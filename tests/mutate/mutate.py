@@ -29,6 +29,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 REASONS = pathlib.Path(__file__).with_name("reasons.txt")
 LEAST_SHARE = 0.9
 TEST_SECONDS = 300
+# A test is a process of its own and takes a few seconds of processor time: one that takes this much
+# does not end. Processor time, because the machine may be busy.
+LOOP_SECONDS = 25
 MOST_MEMORY = 8 << 30
 
 # The tests that can see the files, the quickest first; the others only cost time, and what they would
@@ -152,12 +155,13 @@ class Worker:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, target)
 
-    def run(self, command, seconds):
+    def run(self, command, seconds, processor_seconds=resource.RLIM_INFINITY):
         """The exit code; -1 where it took too long. A changed loop must not eat the machine's memory."""
-        limit = (MOST_MEMORY, MOST_MEMORY)
+        def limit():
+            resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+            resource.setrlimit(resource.RLIMIT_CPU, (processor_seconds, processor_seconds))
         process = subprocess.Popen(command, cwd=self.tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   start_new_session=True,
-                                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, limit))
+                                   start_new_session=True, preexec_fn=limit)
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -187,7 +191,7 @@ class Worker:
                 return "same code"
             test = [f"b/tests/{program}", "--fail-fast", "--quiet", "-j1", "--timeout", "40"]
             for part in parts:
-                if self.run([*test, "--filter", part], TEST_SECONDS):
+                if self.run([*test, "--filter", part], TEST_SECONDS, LOOP_SECONDS):
                     return "killed"
             return "survived"
         finally:
