@@ -102,9 +102,10 @@ const char *const html_style[] = {
     "@media print{\n"
     ":root{--page:#fff;--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--model:#1c449a;"
     "--other:#777;--pass:#0c5d37;--fail:#a01f1f;--open:#6f4b00;--passbg:#e8f3ec;--heat:28,68,154}\n"
-    "body{font-size:10.5pt}main{max-width:none;padding:0}\n"
+    "body{font-size:9.5pt}main{max-width:none;padding:0}h2,h2+.note{break-after:avoid}\n"
     "section,.head{break-inside:auto;border-radius:0;border-width:1px 0 0;padding:.6rem 0}\n"
-    ".gate,.slice,.example,.tile{break-inside:avoid}\n"
+    ".gate,.slice,.example,.tile,.two,svg,tr,dt,dd{break-inside:avoid}\n"
+    ".gate{grid-template-columns:4.2rem minmax(0,1fr) 8.5rem 11.5rem;padding:.35rem 0}\n"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}\n"
     "}\n",
     NULL

@@ -27,6 +27,8 @@ static const struct edit_row edits[] = {
       "'quality' of 'r/report.json' is not what its scores give" },
     { "confusion, sealed", "quality.confusion.candidate.0.2", "1", true,
       "'quality' of 'r/report.json' is not what its scores give" },
+    { "goal without a verdict, sealed", "quality.gates.0", NULL, true,
+      "'quality' of 'r/report.json' is not what its scores give" },
     { "no gates, sealed", "quality.gates", "[]", true,
       "'quality' of 'r/report.json' is not what its scores give" },
     { "extra member, sealed", "quality.note", "\"fine\"", true,
@@ -117,7 +119,9 @@ static void edit_report(const char *path, const struct edit_row *row)
     snprintf(place, sizeof place, "%s", row->path);
     json_t *parent = find_parent(json, place, &last);
     json_t *value = row->value ? json_loads(row->value, JSON_DECODE_ANY, NULL) : NULL;
-    if (!value)
+    if (!value && json_is_array(parent))
+        json_array_remove(parent, strtoul(last, NULL, 10));
+    else if (!value)
         json_object_del(parent, last);
     else if (json_is_array(parent))
         json_array_set_new(parent, strtoul(last, NULL, 10), value);
