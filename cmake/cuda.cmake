@@ -15,7 +15,9 @@ find_package(CUDAToolkit 12.4 REQUIRED)
 find_path(PAWL_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} REQUIRED)
 find_library(PAWL_CUDNN NAMES cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} REQUIRED)
 
-set(PAWL_CUDA_FLAGS -Werror=all-warnings -Xcompiler=-Wall,-Wextra -Xcompiler=-fvisibility=hidden)
+# A kernel that spills registers or keeps an array in local memory does not build.
+set(PAWL_CUDA_FLAGS -Werror=all-warnings -Xptxas=-warn-spills,-warn-lmem-usage
+    -Xcompiler=-Wall,-Wextra -Xcompiler=-fvisibility=hidden)
 
 # What the device shares with the CPU, compiled for it.
 file(GLOB subset CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/cuda/*.cu)
