@@ -24,6 +24,7 @@ struct rows {
     uint8_t apart[2][N], common[2][N];
 };
 static struct rows rows;
+static bool asked[64]; /* methods */
 
 static double draw(uint64_t *at)
 {
@@ -107,6 +108,32 @@ static void say(struct str *out, const struct answer *answer)
              answer->degenerate ? " degenerate" : "");
 }
 
+/* With any allocation failing the answer is the same or there is none. */
+static void ask_without_memory(const struct method *method, const struct sample *sample,
+                               const struct question *question, const struct answer *want)
+{
+    struct str wanted = { 0 };
+    enum code code = NO_MEMORY;
+    say(&wanted, want);
+    for (uint64_t at = 1; code; at++) {
+        struct sample alone = *sample;
+        struct answer answer;
+        struct str got = { 0 };
+        struct err err = { 0 };
+        alone.kept = NULL;
+        memory_fail_after(at);
+        code = method_ask(method, &answer, &alone, question, &err);
+        memory_fail_after(0);
+        cr_assert(code == OK || code == NO_MEMORY, "%s: %s", method->name, err.message);
+        if (!code) say(&got, &answer);
+        cr_assert(code || strcmp(str_text(&got), str_text(&wanted)) == 0,
+                  "%s without allocation %d: %s", method->name, (int)at, str_text(&got));
+        cr_assert(at < 100, "%s", method->name);
+        str_release(&got);
+    }
+    str_release(&wanted);
+}
+
 /* Asks at the demand's bar, and at one that the value passes by a little. */
 static void ask(struct str *out, const struct demand *demand, const struct sample *sample)
 {
@@ -119,6 +146,9 @@ static void ask(struct str *out, const struct demand *demand, const struct sampl
     if (!method) return;
     with.kept = &kept;
     cr_assert_eq(method_ask(method, &answer, &with, &question, &err), OK);
+    cr_assert_eq(kept.bytes, kept.first ? RESAMPLES * sizeof(double) : 0);
+    if (!asked[method - methods]) ask_without_memory(method, sample, &question, &answer);
+    asked[method - methods] = true;
     double bars[] = { question.bar, answer.value + (question.more ? -0.02 : 0.02) };
     /* A gap's bar is a distance; the paired methods for a margin of 0 take no other. */
     size_t count = question.both || method->zero_margin ? 1 : 2;
@@ -173,6 +203,28 @@ static void ask_all(struct str *out, const struct metric *metric, bool clustered
     }
 }
 
+/* So many rows that resamples are drawn in several blocks. */
+static void ask_many(struct str *out)
+{
+    enum { MANY = 70000 };
+    static double nll[MANY], tokens[MANY];
+    uint64_t at = 1u << 20;
+    for (int i = 0; i < MANY; i++) {
+        tokens[i] = 1 + floor(draw(&at) * 9);
+        nll[i] = tokens[i] * (draw(&at) + i * 1e-5);
+    }
+    struct outcomes outcomes = { .n = MANY, .nll = nll, .tokens = tokens };
+    struct demand demand = { .metric = metric_find("perplexity"), .rule = RULE_AT_MOST, .bar = 2 };
+    struct sample sample = { .metric = demand.metric,
+                             .n = MANY,
+                             .outcomes = &outcomes,
+                             .path = "many",
+                             .seed = 78,
+                             .resamples = RESAMPLES,
+                             .threads = 2 };
+    ask(out, &demand, &sample);
+}
+
 /* What can be seen before there are scores, of each method that says so. */
 static void foresee(struct str *out)
 {
@@ -197,12 +249,16 @@ Test(method, answers_are_those_of_stats_1)
     struct arena arena = { 0 };
     struct bytes want;
     const char *mode = getenv("PAWL_GOLDEN");
+    cr_assert_leq(method_count, sizeof asked);
     cr_assert_str_eq(STATS_VERSION, "stats/1", "its answers want a file of their own");
     fill();
     for (size_t m = 0; m < metric_count; m++)
         for (int clustered = 0; clustered < 2; clustered++)
             ask_all(&out, &metrics[m], clustered != 0);
+    ask_many(&out);
     foresee(&out);
+    for (size_t m = 0; m < method_count; m++)
+        cr_expect(asked[m], "nothing asks '%s'", methods[m].name);
     if (mode && strcmp(mode, "write") == 0)
         cr_assert_eq(fs_publish(golden, str_text(&out), out.len, &err), OK, "%s", err.message);
     cr_assert_eq(fs_read(&arena, &want, golden, 1 << 20, &err), OK, "%s", err.message);
