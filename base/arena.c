@@ -1,6 +1,8 @@
 /* Arenas as a list of chunks that grow geometrically, and the one counted allocator under them. */
 #include "base/arena.h"
 
+#include "base/poison.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,13 +39,15 @@ static struct arena_chunk *chunk_new(size_t size)
     struct arena_chunk *chunk = calloc(1, header + size);
     if (!chunk) memory_refused(header + size);
     chunk->size = size;
+    memory_forbid((char *)chunk + header, size);
     return chunk;
 }
 
 void *arena_take(struct arena *arena, size_t size)
 {
     REQUIRE(size < SIZE_MAX / 2);
-    size = round_up(size ? size : 1, ARENA_ALIGN);
+    size_t asked = size;
+    size = round_up(size ? size : 1, ARENA_ALIGN) + POISON_GAP;
     struct arena_chunk *head = arena->head;
     if (!head || head->size - head->used < size) {
         size_t next = head ? head->size * 2 : CHUNK_FIRST;
@@ -55,6 +59,7 @@ void *arena_take(struct arena *arena, size_t size)
     char *base = (char *)head + round_up(sizeof *head, ARENA_ALIGN);
     void *at = base + head->used;
     head->used += size;
+    memory_allow(at, asked);
     return at;
 }
 
@@ -137,6 +142,7 @@ enum code block_alloc(void **block, size_t size, const char *what, struct err *e
     memcpy(at - sizeof header, &header, sizeof header);
     /* Only a wish: where the system has no large pages, small ones serve. */
     if (huge) madvise(at, used, MADV_HUGEPAGE);
+    memory_forbid(at + used, room - used - (size_t)(at - start));
     *block = at;
     return OK;
 }

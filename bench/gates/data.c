@@ -119,16 +119,25 @@ void make_confident_pair(struct data *data, struct words *words, const double kn
     }
 }
 
+/* Rows go to two slices by turns. */
+static bool take_turn(struct data *data, int64_t i)
+{
+    data->in[0][i] = i % 2 == 0;
+    data->in[1][i] = i % 2 == 1;
+    return i % 2 == 1;
+}
+
 /* Documents: lengths over two decades, a mean loss a token that varies; a second model's with the
- * same mean when knob[1] > 0. knob[0]: mean loss. */
+ * same mean when knob[1] > 0. knob[0]: mean loss; knob[2]: that of the second slice, if > 0. */
 void make_documents(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double level = exp(0.3 * normal(words) - 0.045);
+        double mean = take_turn(data, i) && knob[2] > 0 ? knob[2] : knob[0];
         data->tokens[i] = floor(20 * exp(1.5 * normal(words))) + 1;
         for (int s = 0; s < (knob[1] > 0 ? 2 : 1); s++) {
             double own = exp(0.1 * normal(words) - 0.005);
-            data->score[s][i] = data->tokens[i] * knob[0] * level * own;
+            data->score[s][i] = data->tokens[i] * mean * level * own;
         }
     }
 }
@@ -145,45 +154,51 @@ void make_found(struct data *data, struct words *words, const double knob[4])
 }
 
 /* Two normal populations knob[1] apart, positives with share knob[0]; the second model's scores
- * are correlated with the first's by knob[2]. knob[3]: rows go to two slices by turns. */
+ * are correlated with the first's by knob[2]. knob[3]: the distance in the second slice, if > 0. */
 void make_ranked(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
         double shared = normal(words);
         data->label[i] = uniform(words) < knob[0];
-        data->in[0][i] = i % 2 == 0;
-        data->in[1][i] = i % 2 == 1;
+        double apart = take_turn(data, i) && knob[3] > 0 ? knob[3] : knob[1];
         for (int s = 0; s < 2; s++) {
             double score = sqrt(knob[2]) * shared + sqrt(1 - knob[2]) * normal(words);
-            score += data->label[i] ? knob[1] : 0;
+            score += data->label[i] ? apart : 0;
             data->probability[s][2 * i + 1] = (float)(1 / (1 + exp(-score)));
             data->probability[s][2 * i] = 1 - data->probability[s][2 * i + 1];
         }
     }
 }
 
-/* A model that is knob[0] too sure everywhere, with confidences from 0.4 to 1 - knob[1]. */
-void make_sure(struct data *data, struct words *words, const double knob[4])
+/* A row of a model that is `over` too sure, with a confidence from 0.4 to 1 - `margin`. */
+static void sure_row(struct data *data, struct words *words, int64_t i, double margin, double over)
 {
-    for (int64_t i = 0; i < data->n; i++) {
-        data->label[i] = 0;
-        for (int s = 0; s < 2; s++) {
-            double u = uniform(words), sure = 1 - knob[1] - (0.6 - knob[1]) * u * u;
-            data->confidence[s][i] = (float)sure;
-            data->prediction[s][i] = uniform(words) >= sure - knob[0];
-        }
+    data->label[i] = 0;
+    for (int s = 0; s < 2; s++) {
+        double u = uniform(words), sure = 1 - margin - (0.6 - margin) * u * u;
+        data->confidence[s][i] = (float)sure;
+        data->prediction[s][i] = uniform(words) >= sure - over;
     }
 }
 
-/* DATA_CLASSES equally frequent classes, right with share knob[0], else any other; the second model
- * errs on its own in half of the rows. */
+/* A model that is knob[0] too sure everywhere, in the second slice knob[2] if > 0, with confidences
+ * from 0.4 to 1 - knob[1]. */
+void make_sure(struct data *data, struct words *words, const double knob[4])
+{
+    for (int64_t i = 0; i < data->n; i++)
+        sure_row(data, words, i, knob[1], take_turn(data, i) && knob[2] > 0 ? knob[2] : knob[0]);
+}
+
+/* DATA_CLASSES equally frequent classes, right with share knob[0], in the second slice knob[1] if
+ * > 0, else any other; the second model errs on its own in half of the rows. */
 void make_classes(struct data *data, struct words *words, const double knob[4])
 {
     for (int64_t i = 0; i < data->n; i++) {
+        double share = take_turn(data, i) && knob[1] > 0 ? knob[1] : knob[0];
         data->label[i] = (int32_t)(DATA_CLASSES * uniform(words));
         for (int s = 0; s < 2; s++) {
             int32_t other = 1 + (int32_t)((DATA_CLASSES - 1) * uniform(words));
-            bool right = uniform(words) < knob[0];
+            bool right = uniform(words) < share;
             data->prediction[s][i] = right ? data->label[i]
                                            : (data->label[i] + other) % DATA_CLASSES;
             if (s && uniform(words) < 0.5) data->prediction[1][i] = data->prediction[0][i];
@@ -201,21 +216,53 @@ void make_line(struct data *data, struct words *words, const double knob[4])
     }
 }
 
-/* n clusters of 5 to 35 rows whose rates differ: a beta-like mixture around knob[0], or losses
- * (knob[1] > 0) with a level of each cluster. */
-void make_clusters(struct data *data, struct words *words, const double knob[4])
+/* n clusters of 5 to 35 rows; calls `fill` with each row and two numbers of its cluster. */
+static void each_in_clusters(struct data *data, struct words *words, const double knob[4],
+                             void (*fill)(struct data *data, struct words *words, int64_t row,
+                                          const double level[2], const double knob[4]))
 {
     int64_t clusters = data->n, row = 0;
     for (int64_t c = 0; c < clusters; c++) {
         int64_t size = 5 + (int64_t)(31 * uniform(words));
-        double u = uniform(words), rate = knob[0] + (1 - knob[0]) * (2 * u - 1);
-        double level = exponential(words);
+        double level[2] = { uniform(words) };
+        level[1] = exponential(words);
         for (int64_t i = 0; i < size && row < DATA_ROWS; i++, row++) {
             data->cluster[row] = c;
-            data->score[0][row] = knob[1] > 0 ? level + exponential(words) : uniform(words) < rate;
+            fill(data, words, row, level, knob);
         }
     }
     data->n = row;
+}
+
+static void cluster_row(struct data *data, struct words *words, int64_t row, const double level[2],
+                        const double knob[4])
+{
+    double rate = knob[0] + (1 - knob[0]) * (2 * level[0] - 1);
+    double mean = take_turn(data, row) ? 1 : 1 + knob[3];
+    data->score[0][row] = knob[1] > 0 ? level[1] + mean * exponential(words)
+                                      : uniform(words) < rate;
+    if (knob[2] > 0) data->score[1][row] = level[1] + exponential(words);
+}
+
+/* Clusters whose rates differ: a beta-like mixture around knob[0], or losses (knob[1] > 0) with a
+ * level of each cluster. knob[2] > 0: a second model with the same levels. knob[3]: how much larger
+ * the mean is in the first slice. */
+void make_clusters(struct data *data, struct words *words, const double knob[4])
+{
+    each_in_clusters(data, words, knob, cluster_row);
+}
+
+static void sure_cluster_row(struct data *data, struct words *words, int64_t row,
+                             const double level[2], const double knob[4])
+{
+    double over = take_turn(data, row) && knob[2] > 0 ? knob[2] : knob[0];
+    sure_row(data, words, row, knob[1], over + knob[3] * (2 * level[0] - 1));
+}
+
+/* Clusters of rows as in make_sure; the truth shifts by up to knob[3] from cluster to cluster. */
+void make_sure_clusters(struct data *data, struct words *words, const double knob[4])
+{
+    each_in_clusters(data, words, knob, sure_cluster_row);
 }
 
 static int compare(const void *a, const void *b)

@@ -28,7 +28,7 @@ struct data {
 typedef void make_rows(struct data *data, struct words *words, const double knob[4]);
 make_rows make_share, make_pair, make_slices, make_skewed, make_confident, make_confident_pair,
     make_documents, make_found, make_ranked, make_sure, make_classes, make_line, make_clusters,
-    make_times, make_versions;
+    make_sure_clusters, make_times, make_versions;
 
 struct scenario {
     const char *name;

@@ -5,8 +5,8 @@
 
 A set names files and the tests that must notice (see SETS); --only takes a part of its files. The places are drawn with a seed;
 a change that does not compile, or that compiles to the same code, is drawn again; conditions of REQUIRE,
-which only a bug can break, are left alone. What the tests let pass is asked of them once more under
-the address sanitizer, as in CI. A change that passes there too is a survivor: it is printed with its line. A survivor that changes nothing that can be
+which only a bug can break, and sizes in declarations are left alone. What the tests let pass is asked of them once more under
+the sanitizers, as in CI, where leaks and reads beyond an array count. A change that passes there too is a survivor: it is printed with its line. A survivor that changes nothing that can be
 seen stands in reasons.txt with its reason. The exit code is 1 when fewer than 90 % of the changes are
 noticed, or when a survivor in a rule file has no reason.
 """
@@ -33,11 +33,14 @@ TEST_SECONDS = 300
 # A test is a process of its own and takes a few seconds of processor time: one that takes this much
 # does not end. Processor time, because the machine may be busy.
 LOOP_SECONDS = 25
-# Build folder -> what it is built with, and how much longer its tests take. Leaks are not asked for:
-# Criterion has some of its own.
-BUILDS = {"b": (["-DCMAKE_C_FLAGS=-O1 -g0"], 1),
-          "asan": (["-DCMAKE_C_FLAGS=-O1 -g0", "-DPAWL_SANITIZE=address"], 4)}
-ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="detect_leaks=0:hard_rss_limit_mb=8192")
+# Build folder -> what it is built with, what its tests run under, how much longer they take, what
+# else in their output says that they failed.
+BUILDS = {"b": (["-DCMAKE_C_FLAGS=-O1 -g0"], [], 1, None),
+          "asan": (["-DCMAKE_C_FLAGS=-O1 -g0", "-DPAWL_SANITIZE=address,undefined"],
+                   [sys.executable, "tests/criterion_leaks.py"], 4,
+                   re.compile(r"ERROR: (?:Address|Leak)Sanitizer|runtime error:"))}
+ENVIRONMENT = dict(os.environ, ASAN_OPTIONS="hard_rss_limit_mb=8192",
+                   LSAN_OPTIONS="suppressions=tests/lsan.supp:print_suppressions=0")
 MOST_MEMORY = 8 << 30
 
 # The tests that can see the files, the quickest first; the others only cost time, and what they would
@@ -76,6 +79,10 @@ STATEMENT = re.compile(r"^\s+(?!return|case|default|goto|else|static|const|struc
                        r"[\w>.\-\[\]*()]+( [+\-*|&]?= |\().*;$")
 
 
+# A member or an array without a first value: nothing is computed there.
+DECLARED = re.compile(r"^\s+(?!return\b|goto\b)(?:const |static |struct |enum |unsigned )*\w+ [^=()]*;")
+
+
 class Mutant:
     def __init__(self, path, line, before, after, kind):
         self.path, self.line, self.before, self.after, self.kind = path, line, before, after, kind
@@ -107,7 +114,7 @@ def mutants_of(path):
     text = (ROOT / path).read_text()
     found = []
     for number, (line, code) in enumerate(zip(text.split("\n"), code_lines(text))):
-        if "REQUIRE(" in code or not line.startswith(" ") or code.lstrip().startswith("#") or code.rstrip().endswith("\\"):
+        if "REQUIRE(" in code or DECLARED.match(code) or not line.startswith(" ") or code.lstrip().startswith("#") or code.rstrip().endswith("\\"):
             continue
         for kind, swaps in SWAPS.items():
             for pattern, put in swaps:
@@ -130,7 +137,7 @@ class Worker:
         programs = sorted({program for program, _ in tests})
         self.tree = ROOT / "build" / "mutate" / str(index)
         self.copy_sources()
-        for folder, (options, _) in BUILDS.items():
+        for folder, (options, *_) in BUILDS.items():
             self.run(["cmake", "-G", "Ninja", "-B", folder, "-DPAWL_BENCH=OFF", "-DCMAKE_BUILD_TYPE=None",
                       *options], 300)
             if self.run(["cmake", "--build", folder, "--target", *programs, "--", "-j1"], 3600):
@@ -141,12 +148,14 @@ class Worker:
 
     def check_tests(self, tests):
         """The unchanged sources pass, and no pattern is one that nothing fits."""
-        asked = [(folder, program, part) for folder in BUILDS for program, parts in tests for part in parts]
-        for folder, program, part in asked:
-            done = subprocess.run([f"{folder}/tests/{program}", "-j1", "--filter", part], cwd=self.tree, text=True,
-                                  env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            if done.returncode or "Tested: 0" in done.stdout:
-                sys.exit(f"{folder}/tests/{program} --filter '{part}' does not pass:\n{done.stdout[-2000:]}")
+        for folder in BUILDS:
+            for program, parts in tests:
+                for part in parts:
+                    if self.fails(folder, program, part):
+                        sys.exit(f"{folder}/tests/{program} --filter '{part}' does not pass:\n{self.told()}")
+
+    def told(self):
+        return (self.tree / "told").read_text(errors="replace")[-4000:]
 
     def copy_sources(self):
         """What differs only, so that an earlier build serves again."""
@@ -154,7 +163,7 @@ class Worker:
         names = {name for name in files.decode().split("\0") if name and (ROOT / name).is_file()}
         for old in self.tree.rglob("*"):
             name = str(old.relative_to(self.tree))
-            if name.split("/")[0] not in BUILDS and old.is_file() and name not in names:
+            if name.split("/")[0] not in (*BUILDS, "told") and old.is_file() and name not in names:
                 old.unlink()
         for name in names:
             target = self.tree / name
@@ -162,21 +171,31 @@ class Worker:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(ROOT / name, target)
 
-    def run(self, command, seconds, processor_seconds=resource.RLIM_INFINITY):
-        """The exit code; -1 where it took too long. A changed loop must not eat the machine's memory;
-        the sanitizer, which reserves far more than it uses, sees to that itself."""
+    def run(self, command, seconds, processor_seconds=resource.RLIM_INFINITY, memory=MOST_MEMORY):
+        """The exit code; -1 where it took too long. A changed loop must not eat the machine's memory."""
         def limit():
-            if not command[0].startswith("asan/"):
-                resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+            resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
             resource.setrlimit(resource.RLIMIT_CPU, (processor_seconds, processor_seconds))
-        process = subprocess.Popen(command, cwd=self.tree, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                   start_new_session=True, preexec_fn=limit)
+        with open(self.tree / "told", "w") as told:
+            process = subprocess.Popen(command, cwd=self.tree, env=ENVIRONMENT, stdout=told,
+                                       stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=limit)
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             return -1
+
+    def fails(self, folder, program, part):
+        """Whether tests do not pass. The sanitizers reserve far more memory than they use and have a
+        limit of their own. A filter that fits nothing passes nothing."""
+        _, under, longer, bad = BUILDS[folder]
+        command = [*under, f"{folder}/tests/{program}", "--fail-fast", "-j1", "--filter", part]
+        if self.run(command, TEST_SECONDS * longer, LOOP_SECONDS * longer,
+                    resource.RLIM_INFINITY if bad else MOST_MEMORY):
+            return True
+        told = self.told()
+        return "Tested: 0" in told or bool(bad and bad.search(told))
 
     def object_digest(self, path):
         room = path.split("/")[0]
@@ -188,10 +207,7 @@ class Worker:
 
     def notices(self, folder, tests):
         program, parts = tests
-        longer = BUILDS[folder][1]
-        test = [f"{folder}/tests/{program}", "--fail-fast", "--quiet", "-j1"]
-        return any(self.run([*test, "--filter", part], TEST_SECONDS * longer, LOOP_SECONDS * longer)
-                   for part in parts)
+        return any(self.fails(folder, program, part) for part in parts)
 
     def fate(self, mutant, tests):
         """'invalid', 'same code', 'killed' or 'survived'."""

@@ -198,6 +198,32 @@ Test(policy, suites_verdicts_and_seals_are_asked_for)
     end(&t);
 }
 
+/* What the mover asks for on top is no rule of the policy: written down is what any reader will
+ * find by the policy alone. */
+Test(policy, suites_that_the_mover_requires_change_nothing_that_is_written)
+{
+    struct trusted t;
+    static const char *const names[] = { "first", "second" };
+    begin(&t, "  - {name: production}", 2);
+    for (int number = 1; number <= 2; number++) {
+        struct moved moved;
+        struct digest required = digest_of(names[number - 1], strlen(names[number - 1]));
+        struct move_opts opts = { .model = "fashion",
+                                  .channel = "production",
+                                  .number = number,
+                                  .from = CHANNEL_ANY,
+                                  .required = &required,
+                                  .required_count = 1,
+                                  .actor = "a",
+                                  .reason = "r" };
+        for (int i = 0; i < 2; i++)
+            MUST(evaluated(&t, number, (struct evaluated){ .suite = names[i] }));
+        trusted_as(&t, ADA);
+        MUST(registry_promote(&t.s.registry, &moved, &opts, &t.s.err));
+    }
+    end(&t);
+}
+
 Test(policy, reports_grow_old_by_the_later_of_two_clocks)
 {
     struct trusted t;

@@ -200,8 +200,11 @@ Test(rollback, goes_to_the_version_before_and_never_to_one_rolled_back_from)
                              ? registry_promote(&s.registry, &moved, &opts, &s.err)
                              : registry_rollback(&s.registry, &moved, &opts, &s.err);
         if (steps[i].holds == 0) {
+            bool chosen = steps[i].number != 0;
             cr_expect_eq(code, holds ? REFUSED : NOT_FOUND, "step %zu: %d %s", i, code,
                          s.err.message);
+            if (holds && chosen) HINTS("pawl promote fashion@");
+            if (holds && !chosen) HINTS("Versions that were rolled back from are skipped");
         } else {
             cr_expect_eq(code, OK, "step %zu: %s", i, s.err.message);
             cr_expect_eq(moved.number, steps[i].holds, "step %zu holds %lld", i,
