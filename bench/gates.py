@@ -85,7 +85,8 @@ def markdown(rows, command, date):
                  for key in ("false_pass", "false_fail")]
         text += (f"| `{method}` | {found[0]['smallest_n']} | {holds_from(found)} | {worst[0]} | "
                  f"{worst[1]} |\n")
-    text += ("\nSizes are rows; of `miettinen_nurminen` and `bca_gap` those of the smaller slice; of other gaps those of both slices; for cluster methods clusters; "
+    text += ("\nSizes are rows; of `miettinen_nurminen` and `bca_gap` those of the smaller slice; of other gaps those "
+             "of both slices; for cluster methods clusters; "
              "measurements and versions for the last two. Sizes below the smallest n are in "
              "brackets.\n\n## Everything\n\n| method | scenario | n | experiments | false pass % | "
              "allowed % | false fail % | power: pass %, fail % | without an answer % |\n"
