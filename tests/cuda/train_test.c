@@ -74,7 +74,7 @@ static void follow(const struct curve *curve, struct device *device, enum dtype 
     MUST(step_open(&step, &params, &opts, &err));
     for (int s = 0; s < curve->steps; s++) {
         make_batch(curve, &batch, pixels, labels, ordinals, s);
-        MUST(step_run(&step, &batch, s, s, curve->rate, &result, &err));
+        MUST(step_run(&step, &batch, s, curve->rate, &result, &err));
         losses[s] = result.loss;
     }
     step_close(&step);

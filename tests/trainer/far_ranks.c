@@ -84,8 +84,7 @@ static void take_steps(struct comm *comm, void *context)
         struct batch batch;
         code = loader_next(t->loader, &batch, &err);
         if (!code)
-            code = step_run(&t->step, &batch, step, step, 0.1, &crew->result[comm->rank][step],
-                            &err);
+            code = step_run(&t->step, &batch, step, 0.1, &crew->result[comm->rank][step], &err);
     }
     if (code) snprintf(crew->failed[comm->rank], sizeof crew->failed[0], "%s", err.message);
 }
