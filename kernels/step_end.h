@@ -63,7 +63,7 @@ RNG_INLINE void step_end(struct step_block *block, double squares, struct step_r
 {
     double scale = rule.nominal / (block->weight_sum * (double)block->loss_scale);
     double norm = sqrt(squares) * scale;
-    int loss_finite = isfinite(block->loss_sum) != 0;
+    int loss_finite = isfinite(block->loss_sum) && isfinite(block->weight_sum);
     int finite = isfinite(norm) && loss_finite;
     if (rule.clip > 0 && norm > rule.clip) scale *= rule.clip / norm;
     block->gradient_norm = norm;

@@ -168,7 +168,8 @@ static enum code update(struct step *step, struct err *err)
 static struct step_result result_of(const struct step_block *block)
 {
     double weight = block->weight_sum;
-    struct step_result result = { .loss = weight > 0 ? block->loss_sum / weight : 0,
+    /* a row that is no number may have taken the weight with it */
+    struct step_result result = { .loss = weight <= 0 ? 0 : block->loss_sum / weight,
                                   .gradient_norm = block->gradient_norm,
                                   .skipped = block->skip != STEP_TAKEN,
                                   .overflowed = block->skip == STEP_OVERFLOWED };
