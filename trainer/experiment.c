@@ -250,7 +250,8 @@ static const struct field train_fields[] = {
       .fallback = "auto",
       .since = "0.1",
       .help = "Compute type; 'auto' takes bf16 where the hardware has it, else f32. 'tf32' rounds "
-              "the factors of products to 11 bits, on a card. Weights stay f32.",
+              "the factors of products to 11 bits, 'f16' scales its losses: both on a card. "
+              "Weights stay f32.",
       .example = "f32" },
     { .key = "loss_scale",
       .type = FIELD_CHOICE,

@@ -24,6 +24,13 @@ static bool due(const struct trainer *t, struct span every)
     return t->number % distance == 0 || t->number == t->total_steps;
 }
 
+/* The rate of step `number` (from 0). */
+static double rate_of(const struct trainer *t, int64_t number)
+{
+    return schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, number,
+                         t->total_steps, t->epoch_steps);
+}
+
 /* What became of the loss scale, where there is one, for the end of a message. */
 static const char *scale_text(const struct trainer *t, char text[80])
 {
@@ -47,7 +54,7 @@ static enum code refuse_non_finite(struct trainer *t, const struct step_result *
                               "loss or gradient is not finite", "step", (json_int_t)number));
     err_set(err, HOPELESS,
             "cannot go on with run '%s': the %s is not finite at step %lld (rate %.3g%s)",
-            t->run.dir, gradient ? "gradient" : "loss", (long long)number, t->rate,
+            t->run.dir, gradient ? "gradient" : "loss", (long long)number, rate_of(t, number - 1),
             gradient ? scale_text(t, scale) : "");
     err_hint(err, narrow
                       ? "Lower the learning rate or the loss scale, train in bf16 or f32, or use "
@@ -104,8 +111,7 @@ static enum code take_step(struct trainer *t, struct err *err)
 {
     struct batch batch;
     struct step_result result;
-    t->rate = schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, t->number,
-                            t->total_steps, t->epoch_steps);
+    t->rate = rate_of(t, t->number);
     if (t->step.late) return take_late_step(t, err);
     enum code code = loader_next(t->loader, &batch, err);
     if (!code) code = step_compute(&t->step, &batch, t->number, t->rate, err);

@@ -79,7 +79,8 @@ Test(far, whole_runs_give_the_checkpoints_of_the_device_inside, .timeout = 120)
     small_close(&small);
 }
 
-enum { STEPS = 14, BAD = 6 /* a step with a row whose loss is NaN */ };
+/* A step with a row whose loss is NaN; one that begins with a state from elsewhere. */
+enum { STEPS = 14, BAD = 6, SET = 10 };
 
 #define PLAIN "[flatten, {dense: 9}, {dropout: 0.2}, relu, {dense: 3}]"
 #define ADAMW "  epochs: 9\n  optimizer: {adamw: {lr: 0.02}}\n  ema: {decay: 0.9}\n"
@@ -103,6 +104,7 @@ static void take_steps(struct trainer *t, struct train_opts *opts, struct step_r
 {
     struct err err = { 0 };
     struct batch batch;
+    static const struct step_state from_elsewhere = { .time = 100, .loss_scale = 2 };
     uint64_t waits = 0;
     int taken = 0;
     MUST(trainer_compile(t, &err));
@@ -114,6 +116,9 @@ static void take_steps(struct trainer *t, struct train_opts *opts, struct step_r
         memcpy(labels, batch.target, (size_t)t->experiment->batch * sizeof *labels);
         if (i == BAD) labels[3] = 7;
         batch.target = labels;
+        while (i == SET && t->step.outstanding)
+            MUST(step_collect(&t->step, &results[taken++], &err));
+        if (i == SET) step_set_state(&t->step, &from_elsewhere);
         if (!opts->opened) {
             MUST(step_run(&t->step, &batch, i, 0.1, &results[i], &err));
             continue;
@@ -136,17 +141,17 @@ static void compare_steps(struct trainer *near, struct trainer *far, const struc
 {
     static float numbers[4096];
     struct err err = { 0 };
-    int skipped = 0;
+    int updates = 100;
     for (int i = 0; i < STEPS; i++) {
         cr_expect(same(want[i].loss, got[i].loss) && want[i].overflowed == got[i].overflowed &&
                       same(want[i].gradient_norm, got[i].gradient_norm) &&
                       want[i].skipped == got[i].skipped,
                   "%s, step %d: loss %g, norm %g", name, i, got[i].loss, got[i].gradient_norm);
-        skipped += want[i].skipped;
+        updates += i >= SET && !want[i].skipped;
     }
     cr_expect(want[BAD].skipped && !want[BAD].overflowed, "%s", name);
     struct step_state a = step_state(&near->step), b = step_state(&far->step);
-    cr_expect(a.time == STEPS - skipped && b.time == a.time && a.good_steps == b.good_steps &&
+    cr_expect(a.time == updates && b.time == a.time && a.good_steps == b.good_steps &&
                   same(a.loss_scale, b.loss_scale),
               "%s: %lld and %lld updates, scale %g and %g", name, (long long)a.time,
               (long long)b.time, a.loss_scale, b.loss_scale);
@@ -182,7 +187,7 @@ Test(far, steps_are_handed_over_without_waiting_and_do_the_same, .timeout = 60)
             trainer_release(&far);
         }
         if (strstr(ahead[r].train, "f16"))
-            cr_expect(want[0].overflowed && step_state(&near.step).time >= 5, "%s", ahead[r].name);
+            cr_expect(want[0].overflowed && step_state(&near.step).time > 100, "%s", ahead[r].name);
         trainer_release(&near);
     }
     small_close(&small);
