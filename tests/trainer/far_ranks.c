@@ -11,7 +11,12 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST = 4, STEPS = 8, BAD = 5 /* a step with a row whose loss is NaN */ };
+enum { MOST = 4, STEPS = 8 };
+
+enum {
+    BAD = 5,        /* a step with a row whose loss is NaN */
+    AHEAD = 1 << 11 /* with a kind: steps are handed over and read later, where they can be */
+};
 
 #define COUPLED                                                                                    \
     "[{conv: {filters: 4}}, batch_norm, relu, {max_pool: 2}, {dropout: 0.2}, flatten, {dense: 3}]"
@@ -37,7 +42,8 @@ static const struct {
 /* Opened one after the other: HDF5 is for one thread at a time. */
 struct crew {
     int ranks;
-    bool far, late;
+    bool far;
+    bool late;            /* steps are handed over and read later */
     uint64_t waits[MOST]; /* from the first step handed over to the last */
     int heard[MOST];      /* late: the step after which a stop request was heard */
     struct trainer trainer[MOST];
@@ -49,10 +55,9 @@ struct crew {
     char failed[MOST][520];
 };
 
-static void open_crew(struct crew *crew, const struct experiment *experiment, int i, int kind)
+static void open_crew(struct crew *crew, const struct experiment *experiment, int ranks, int kind)
 {
-    int ranks = runs[i].ranks;
-    const char *name = strstr(runs[i].keys, "f16") ? "ref" : "cpu";
+    const char *name = experiment->precision == PRECISION_F16 ? "ref" : "cpu";
     struct err err = { 0 };
     memset(crew, 0, sizeof *crew);
     crew->ranks = ranks;
@@ -209,7 +214,7 @@ Test(far_ranks, weights_that_drift_apart_are_noticed_late_too)
     small_open(&small);
     small_experiment(&small, &experiment, runs[0].layers,
                      "  epochs: 9\n  batch: 16\n  shards: 2\n  optimizer: {sgd: {lr: 0.1}}\n");
-    open_crew(&crew, &experiment, 0, FAR_QUEUE);
+    open_crew(&crew, &experiment, 2, FAR_QUEUE);
     run_crew(&crew, drift);
     close_crew(&crew);
     small_close(&small);
@@ -217,14 +222,8 @@ Test(far_ranks, weights_that_drift_apart_are_noticed_late_too)
 
 Test(far_ranks, devices_that_sum_train_to_the_bits_of_sums_in_host_memory, .timeout = 120)
 {
-    static const struct {
-        int kind;
-        bool late; /* steps are handed over, and read later */
-    } ways[] = { { FAR_PLAIN, false },
-                 { FAR_QUEUE, false },
-                 { FAR_QUEUE | FAR_LATE, false },
-                 { FAR_QUEUE, true },
-                 { FAR_QUEUE | FAR_LATE, true } };
+    static const int kinds[] = { FAR_PLAIN, FAR_QUEUE, FAR_QUEUE | FAR_LATE, FAR_QUEUE | AHEAD,
+                                 FAR_QUEUE | FAR_LATE | AHEAD };
     static struct crew near, far;
     struct small small;
     small_open(&small);
@@ -237,14 +236,13 @@ Test(far_ranks, devices_that_sum_train_to_the_bits_of_sums_in_host_memory, .time
         small_experiment(&small, &experiment, runs[i].layers, keys);
         if (strcmp(runs[i].name, "world") == 0) experiment.determinism = DETERMINISM_WORLD;
         if (strcmp(runs[i].name, "world") == 0) experiment.threads_per_shard = 1;
-        open_crew(&near, &experiment, (int)i, -1);
+        open_crew(&near, &experiment, runs[i].ranks, -1);
         run_crew(&near, take_steps);
-        for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
-            if (ways[w].late && !runs[i].summed) continue;
-            open_crew(&far, &experiment, (int)i, ways[w].kind);
-            bool can = ways[w].kind & FAR_QUEUE && runs[i].summed;
-            cr_expect_eq(far.trainer[0].step.late, can, "%s", runs[i].name);
-            far.late = ways[w].late;
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            open_crew(&far, &experiment, runs[i].ranks, kinds[k]);
+            far.late = kinds[k] & AHEAD && far.trainer[0].step.late;
+            cr_expect_eq(far.trainer[0].step.late, kinds[k] & FAR_QUEUE && runs[i].summed, "%s",
+                         runs[i].name);
             run_crew(&far, take_steps);
             compare(&far, &near, runs[i].name);
             struct far_ranks_counts counts = far_ranks_counts(far.far_ranks[0]);
