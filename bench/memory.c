@@ -42,7 +42,7 @@ static enum code run_steps(struct trainer *t, int64_t steps, struct err *err)
         struct batch batch;
         struct step_result result;
         TRY(loader_next(t->loader, &batch, err));
-        TRY(step_run(&t->step, &batch, s, s, 1e-4, &result, err));
+        TRY(step_run(&t->step, &batch, s, 1e-4, &result, err));
     }
     return OK;
 }

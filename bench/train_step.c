@@ -134,44 +134,25 @@ static void print_line(const struct run *run, const struct bench_case *c, const 
            ms[count - 1], count, run->device.queue ? "windows" : "steps");
 }
 
-/* One step whose block is read when it is there; waits only when too many are under way. */
-static enum code late_step(struct run *run, int64_t s, int64_t *outstanding, struct err *err)
+/* One step; waits only when too many are under way. */
+static enum code late_step(struct run *run, int64_t s, struct err *err)
 {
-    struct program *program = &run->step.whole_program;
-    struct step_block block = run->step.block, got;
-    bool taken = true;
-    block.step = block.optimizer_time = s;
-    block.rate = 1e-3f;
-    block.valid_rows = run->batch.valid;
-    TRY(program_block_write(program, &block, err));
-    TRY(program_run(program, err));
-    TRY(program_block_ask(program, err));
-    ++*outstanding;
-    while (taken && *outstanding > 0) {
-        TRY(program_block_take(program, &got, *outstanding == PROGRAM_LATE, &taken, err));
-        *outstanding -= taken;
-    }
-    return OK;
+    struct step_result result;
+    if (run->step.outstanding == STEP_LATE) TRY(step_collect(&run->step, &result, err));
+    return step_submit(&run->step, &run->batch, s, 1e-3, err);
 }
 
 static enum code measure_late(struct run *run, const struct bench_case *c,
                               const struct setting *how, struct err *err)
 {
     double *ms = ARENA_ARRAY(&run->arena, MOST_STEPS, double), begin = clock_monotonic();
-    int64_t outstanding = 0;
     int count = 0;
-    struct program *program = &run->step.whole_program;
-    const struct graph *graph = &run->step.whole;
-    if (run->step.passes != 1) return err_set(err, USAGE, "one pass a step is measured here");
-    program_input(program, graph->input, run->batch.input);
-    program_input(program, graph->target, run->batch.target);
-    program_input(program, graph->ordinal, run->batch.ordinal);
     for (int64_t s = 0; count < MOST_STEPS; s += WINDOW) {
         TRY(run->device.wait(&run->device, err));
         double from = clock_monotonic();
         uint64_t waits = run->device.waits;
         if (count > 5 && from - begin > how->seconds) break;
-        for (int i = 0; i < WINDOW; i++) TRY(late_step(run, s + i, &outstanding, err));
+        for (int i = 0; i < WINDOW; i++) TRY(late_step(run, s + i, err));
         if (run->device.waits != waits) return err_set(err, DEVICE, "the host waited in a step");
         TRY(run->device.wait(&run->device, err));
         if (s >= WINDOW) ms[count++] = (clock_monotonic() - from) * 1e3 / WINDOW;
@@ -189,7 +170,7 @@ static enum code measure(struct run *run, const struct bench_case *c, const stru
     for (int64_t s = 0; s < MOST_STEPS; s++) {
         double from = clock_monotonic();
         if (s > WARM_STEPS + 5 && from - begin > how->seconds) break;
-        TRY(step_run(&run->step, &run->batch, s, s, 1e-3, &result, err));
+        TRY(step_run(&run->step, &run->batch, s, 1e-3, &result, err));
         if (s >= WARM_STEPS) ms[count++] = (clock_monotonic() - from) * 1e3;
     }
     print_line(run, c, how, ms, count);
@@ -226,7 +207,7 @@ static int run_case(const struct bench_case *c, const struct setting *how)
     struct err err = { 0 };
     run.problems.arena = &run.arena;
     enum code code = open_run(&run, c, how, &err);
-    if (!code && run.device.queue)
+    if (!code && run.step.late)
         code = measure_late(&run, c, how, &err);
     else if (!code)
         code = measure(&run, c, how, &err);

@@ -112,6 +112,7 @@ struct device {
     char description[160]; /* instruction set, libraries and versions: recorded in manifests */
     int threads;           /* worker threads that a run may use */
     uint32_t fast_dtypes;  /* bits of dtypes that hardware computes quickly */
+    uint32_t slow_dtypes;  /* of others that programs may compute in all the same */
     bool host_memory;      /* alloc gives memory that the host may touch (ref, cpu) */
     bool fast_tf32;        /* hardware has TF32 */
     bool tf32;             /* f32 products may round their factors to 11 bits (cuda); set before

@@ -357,7 +357,7 @@ const struct op ops[OP_COUNT] = {
         .name = "grad_norm", .ins = 1, .outs = 0, .infer = infer_arena, .reads_block = true,
         .flops = flops_one, .dtypes = WIDE, .tolerance = { .direct = 16 },
         .help = "gradient [P] -> block: gradient_norm = |gradient| nominal / (weight_sum "
-                "loss_scale), gradient_scale, skip" },
+                "loss_scale), gradient_scale, skip; counts the update; next loss_scale" },
     [OP_SGD] = {
         .name = "sgd", .ins = 3, .optional_ins = 1, .outs = 0, .infer = infer_arena,
         .updates = 1u << 0 | 1u << 2, .reads_block = true, .flops = flops_few, .dtypes = WIDE,

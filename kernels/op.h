@@ -176,24 +176,39 @@ union op_attr {
          * hold each scaled gradient element to [-clip_value, clip_value]. */
         float clip_norm, clip_value;
         int64_t nominal; /* GRAD_NORM: loss.nominal of the step's losses */
+        /* GRAD_NORM: finite steps until the loss scale doubles; 0: it stays as it is. */
+        int64_t growth_every;
+        float scale_floor; /* GRAD_NORM: the loss scale is not halved below it */
     } optimizer;
 };
 
 /* Scalars that change from step to step live in memory that kernels read through a pointer, so that
- * a captured step needs no new arguments. One per program, on the device. The host writes the
- * members before gradient_scale, the ops of a step those from there on. */
+ * a captured step needs no new arguments. On the device, one for all programs of a step. The host
+ * writes the members before gradient_scale at every step; those from there on the ops write, so
+ * that what one step leaves for the next need not be known to the host in between. */
 struct step_block {
     uint64_t seed;
-    int64_t step;           /* optimizer step, from 0 */
-    int64_t micro_step;     /* within the step */
-    int64_t optimizer_time; /* updates made; not advanced on a skipped step */
-    int64_t valid_rows;     /* rows of the batch that are real; the rest is padding (weight 0) */
-    float rate;             /* learning rate of this step */
-    float loss_scale;
-    float gradient_scale; /* written by GRAD_NORM: unscale, true / nominal count, clip, in one */
-    uint32_t skip;        /* written by GRAD_NORM: 1 when norm or loss is not finite */
-    double gradient_norm; /* written by GRAD_NORM: before clipping */
+    int64_t step;       /* optimizer step, from 0 */
+    int64_t micro_step; /* within the step */
+    int64_t valid_rows; /* rows of the batch that are real; the rest is padding (weight 0) */
+    float rate;         /* learning rate of this step */
+
+    /* GRAD_NORM writes these (kernels/step_end.h), before the updates of its step. */
+    float gradient_scale;   /* unscale, true / nominal count, clip, in one */
+    double gradient_norm;   /* before clipping */
+    uint32_t skip;          /* enum step_skip */
+    float loss_scale;       /* read by the losses; for the next step from GRAD_NORM on */
+    int64_t good_steps;     /* finite ones since the loss scale last changed or was passed over */
+    int64_t optimizer_time; /* updates made; the step's own is counted unless it is skipped */
+
     double loss_sum, weight_sum; /* LOSS_SUM adds; zeroed when micro_step is 0 */
+};
+
+/* Why a step changed nothing. */
+enum step_skip {
+    STEP_TAKEN, /* it did */
+    STEP_NOT_FINITE,
+    STEP_OVERFLOWED /* the gradient alone was not finite; the loss scale was halved for it */
 };
 
 /* Bytes of a step block that the host writes. */

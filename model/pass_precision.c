@@ -106,11 +106,10 @@ enum code pass_precision(struct graph *graph, const struct device *device, enum 
                          struct err *err)
 {
     if (dtype == DTYPE_F32) return OK;
-    if (!(device->fast_dtypes >> dtype & 1)) {
+    if (!((device->fast_dtypes | device->slow_dtypes) >> dtype & 1)) {
         err_set(err, USAGE, "cannot compute in %s: %s has no fast %s", dtype_name(dtype),
                 device->description, dtype_name(dtype));
-        err_hint(err, "Use `precision: auto`, which takes bf16 only where the hardware has it.");
-        return USAGE;
+        return err_hint(err, "Use `precision: auto`, which takes what the hardware has.");
     }
     /* each node adds at most one cast per input */
     struct precision p = { .graph = graph,

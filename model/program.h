@@ -76,7 +76,7 @@ enum code program_run(struct program *program, struct err *err);
 
 /* Sets what the host writes of the step block (STEP_BLOCK_HOST) for the runs from here on, without
  * waiting; what ops write is left. A program whose block is written so must be so before its first
- * run and gets no block by copy_in. */
+ * run, and its block is set by copy_in only where no run is outstanding, for what ops write. */
 enum code program_block_write(struct program *program, const struct step_block *block,
                               struct err *err);
 

@@ -176,7 +176,7 @@ static const struct field early_stop_fields[] = {
 };
 
 static const char *const last_batch_words[] = { "drop", "pad", NULL };
-static const char *const precision_words[] = { "auto", "f32", "tf32", "bf16", NULL };
+static const char *const precision_words[] = { "auto", "f32", "tf32", "bf16", "f16", NULL };
 static const char *const non_finite_words[] = { "stop", "skip", NULL };
 static const char *const determinism_words[] = { "run", "world", "off", NULL };
 
@@ -250,8 +250,16 @@ static const struct field train_fields[] = {
       .fallback = "auto",
       .since = "0.1",
       .help = "Compute type; 'auto' takes bf16 where the hardware has it, else f32. 'tf32' rounds "
-              "the factors of products to 11 bits, on a card. Weights stay f32.",
+              "the factors of products to 11 bits, 'f16' scales its losses: both on a card. "
+              "Weights stay f32.",
       .example = "f32" },
+    { .key = "loss_scale",
+      .type = FIELD_CHOICE,
+      .choices = loss_scale_choices,
+      .since = "0.1",
+      .help = "Factor on the loss under `precision: f16`, taken out of the gradient again; left "
+              "out there: dynamic.",
+      .example = "{dynamic: {start: 1024}}" },
     { .key = "determinism",
       .type = FIELD_WORD,
       .words = determinism_words,

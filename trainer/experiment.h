@@ -6,13 +6,14 @@
 #define PAWL_TRAINER_EXPERIMENT_H
 
 #include "base/schema.h"
+#include "trainer/loss_scale.h"
 #include "trainer/optimizer.h"
 #include "trainer/schedule.h"
 
 /* `experiment/1`, for document_load. */
 extern const struct kind experiment_kind;
 
-enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_TF32, PRECISION_BF16 };
+enum precision { PRECISION_AUTO, PRECISION_F32, PRECISION_TF32, PRECISION_BF16, PRECISION_F16 };
 enum determinism { DETERMINISM_RUN, DETERMINISM_WORLD, DETERMINISM_OFF };
 enum non_finite { NON_FINITE_STOP, NON_FINITE_SKIP };
 
@@ -40,6 +41,7 @@ struct experiment {
     struct optimizer optimizer;
     struct schedule schedule;
     enum precision precision;
+    struct loss_scale loss_scale; /* 1 and fixed unless f16 */
     enum determinism determinism;
     enum non_finite non_finite;
     double clip_norm, clip_value; /* 0: none */

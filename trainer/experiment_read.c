@@ -133,6 +133,27 @@ static void read_places(struct experiment *e, struct arena *arena, const struct 
     if (node_has(root, "deploy.path")) e->deploy = node_path(arena, root, "deploy.path");
 }
 
+static const struct {
+    const char *word;
+    enum precision precision;
+} precisions[] = {
+    { "auto", PRECISION_AUTO }, { "f32", PRECISION_F32 }, { "tf32", PRECISION_TF32 },
+    { "bf16", PRECISION_BF16 }, { "f16", PRECISION_F16 },
+};
+
+static enum code read_precision(struct experiment *e, const struct node *train, struct err *err)
+{
+    const char *word = node_text(train, "precision");
+    const struct node *scale = node_at(train, "loss_scale");
+    for (size_t p = 0; p < sizeof precisions / sizeof *precisions; p++)
+        if (strcmp(word, precisions[p].word) == 0) e->precision = precisions[p].precision;
+    if (e->precision == PRECISION_F16) return loss_scale_read(&e->loss_scale, scale, err);
+    e->loss_scale = (struct loss_scale){ .start = 1 };
+    if (!scale) return OK;
+    return refuse(scale, err, "cannot use loss_scale without `precision: f16`",
+                  "Leave it out: the other types have the range of f32.");
+}
+
 enum code experiment_read(struct experiment *experiment, struct arena *arena,
                           const struct document *document, struct err *err)
 {
@@ -152,11 +173,7 @@ enum code experiment_read(struct experiment *experiment, struct arena *arena,
     TRY(read_determinism(e, train, err));
     optimizer_read(&e->optimizer, node_at(train, "optimizer"));
     schedule_read(&e->schedule, node_at(train, "schedule"));
-    const char *precision = node_text(train, "precision");
-    e->precision = strcmp(precision, "bf16") == 0   ? PRECISION_BF16
-                   : strcmp(precision, "tf32") == 0 ? PRECISION_TF32
-                   : strcmp(precision, "f32") == 0  ? PRECISION_F32
-                                                    : PRECISION_AUTO;
+    TRY(read_precision(e, train, err));
     e->non_finite = strcmp(node_text(train, "non_finite"), "skip") == 0 ? NON_FINITE_SKIP
                                                                         : NON_FINITE_STOP;
     e->clip_norm = real_or_zero(train, "clip.norm");

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "trainer/loop.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,14 +13,35 @@ static const double poll_s = 0.2; /* between two looks at the writer: the other 
 
 json_t *trainer_state(const struct trainer *t)
 {
+    struct step_state carried = step_state(&t->step);
     json_t *state = json_pack(
         "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:O,s:O*}", "pawl", "trainer/1", "step",
         (json_int_t)t->number, "epoch", (json_int_t)(t->number / t->epoch_steps), "index",
-        (json_int_t)(t->number % t->epoch_steps), "time", (json_int_t)t->time, "waited",
+        (json_int_t)(t->number % t->epoch_steps), "time", (json_int_t)carried.time, "waited",
         (json_int_t)t->waited, "last_validation", (json_int_t)t->last_validation, "saves", t->saves,
         "metrics", t->metrics);
     if (t->has_stop_best) json_object_set_new(state, "stop_best", json_real(t->stop_best));
+    if (t->experiment->precision != PRECISION_F16) return state;
+    json_object_set_new(state, "loss_scale", json_real(carried.loss_scale));
+    json_object_set_new(state, "good_steps", json_integer((json_int_t)carried.good_steps));
     return state;
+}
+
+/* A checkpoint without a loss scale, of before there was one, goes on with the first. */
+static enum code restore_step(struct trainer *t, const json_t *state, const char *name,
+                              struct err *err)
+{
+    struct step_state carried = step_state(&t->step);
+    const json_t *scale = json_object_get(state, "loss_scale");
+    TRY(json_get_int(&carried.time, state, "time", name, err));
+    if (scale) {
+        carried.loss_scale = json_number_value(scale);
+        TRY(json_get_int(&carried.good_steps, state, "good_steps", name, err));
+        if (!(carried.loss_scale > 0 && carried.loss_scale < (double)FLT_MAX))
+            return err_set(err, DAMAGED, "cannot resume: a loss scale of %g", carried.loss_scale);
+    }
+    step_set_state(&t->step, &carried);
+    return OK;
 }
 
 enum code trainer_restore(struct trainer *t, const json_t *state, struct err *err)
@@ -29,7 +51,7 @@ enum code trainer_restore(struct trainer *t, const json_t *state, struct err *er
     const char *name = "trainer.json";
     if (!state) return err_set(err, DAMAGED, "cannot resume: the checkpoint has no trainer.json");
     TRY(json_get_int(&t->number, state, "step", name, err));
-    TRY(json_get_int(&t->time, state, "time", name, err));
+    TRY(restore_step(t, state, name, err));
     TRY(json_get_int(&t->waited, state, "waited", name, err));
     TRY(json_get_int(&t->last_validation, state, "last_validation", name, err));
     TRY(json_get_int(&epoch, state, "epoch", name, err));

@@ -24,15 +24,43 @@ static bool due(const struct trainer *t, struct span every)
     return t->number % distance == 0 || t->number == t->total_steps;
 }
 
+/* The rate of step `number` (from 0). */
+static double rate_of(const struct trainer *t, int64_t number)
+{
+    return schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, number,
+                         t->total_steps, t->epoch_steps);
+}
+
+/* What became of the loss scale, where there is one, for the end of a message. */
+static const char *scale_text(const struct trainer *t, char text[80])
+{
+    const struct loss_scale *scale = &t->experiment->loss_scale;
+    *text = '\0';
+    if (t->experiment->precision != PRECISION_F16) return text;
+    if (scale->growth_every)
+        snprintf(text, 80, ", loss scale at its floor of %.9g", scale->floor);
+    else
+        snprintf(text, 80, ", fixed loss scale %.9g", scale->start);
+    return text;
+}
+
 static enum code refuse_non_finite(struct trainer *t, const struct step_result *result,
                                    int64_t number, struct err *err)
 {
+    char scale[80];
+    bool gradient = isfinite(result->loss);
+    bool narrow = gradient && t->experiment->precision == PRECISION_F16;
     trainer_note(t, json_pack("{s:s,s:s,s:I}", "kind", "alarm", "message",
                               "loss or gradient is not finite", "step", (json_int_t)number));
     err_set(err, HOPELESS,
-            "cannot go on with run '%s': the %s is not finite at step %lld (rate %.3g)", t->run.dir,
-            isfinite(result->loss) ? "gradient" : "loss", (long long)number, t->rate);
-    err_hint(err, "Lower the learning rate, clip the gradient, or use `non_finite: skip`.");
+            "cannot go on with run '%s': the %s is not finite at step %lld (rate %.3g%s)",
+            t->run.dir, gradient ? "gradient" : "loss", (long long)number, rate_of(t, number - 1),
+            gradient ? scale_text(t, scale) : "");
+    err_hint(err, narrow
+                      ? "Lower the learning rate or the loss scale, train in bf16 or f32, or use "
+                        "`non_finite: skip`."
+                      : "Lower the learning rate, clip the gradient, or use `non_finite: "
+                        "skip`.");
     return HOPELESS;
 }
 
@@ -40,8 +68,11 @@ static enum code refuse_non_finite(struct trainer *t, const struct step_result *
 static enum code note_step(struct trainer *t, const struct step_result *result, int64_t number,
                            struct err *err)
 {
-    if (result->skipped && t->experiment->non_finite == NON_FINITE_STOP)
+    if (result->skipped && !result->overflowed && t->experiment->non_finite == NON_FINITE_STOP)
         return refuse_non_finite(t, result, number, err);
+    if (result->overflowed && ranks_lead(&t->ranks))
+        log_note("step %lld overflowed in f16 and changed nothing; the loss scale is now %.9g",
+                 (long long)number, step_state(&t->step).loss_scale);
     if (result->skipped) {
         t->skipped++;
         return OK;
@@ -65,15 +96,14 @@ static enum code settle_steps(struct trainer *t, int leave, struct err *err)
 }
 
 /* On a device that computes by itself: the next step is handed over before the one before is over.
- * A loss that is not finite is heard of up to STEP_LATE steps later; those changed nothing. */
+ * What is not finite is heard of up to STEP_LATE steps later, and before anything is saved. */
 static enum code take_late_step(struct trainer *t, struct err *err)
 {
     struct batch batch;
     TRY(loader_next(t->loader, &batch, err));
     TRY(settle_steps(t, STEP_LATE - 1, err));
-    TRY(step_submit(&t->step, &batch, t->number, t->time, t->rate, err));
+    TRY(step_submit(&t->step, &batch, t->number, t->rate, err));
     t->number++;
-    t->time++;
     return OK;
 }
 
@@ -81,26 +111,24 @@ static enum code take_step(struct trainer *t, struct err *err)
 {
     struct batch batch;
     struct step_result result;
-    t->rate = schedule_rate(&t->experiment->schedule, t->experiment->optimizer.rate, t->number,
-                            t->total_steps, t->epoch_steps);
+    t->rate = rate_of(t, t->number);
     if (t->step.late) return take_late_step(t, err);
     enum code code = loader_next(t->loader, &batch, err);
-    if (!code) code = step_compute(&t->step, &batch, t->number, t->time, t->rate, err);
+    if (!code) code = step_compute(&t->step, &batch, t->number, t->rate, err);
     TRY(step_finish(&t->step, code, &result, err));
     TRY(note_step(t, &result, t->number + 1, err));
     t->number++;
-    t->time += !result.skipped;
     return OK;
 }
 
 /* Whether what follows needs to know how all steps so far went: a record, a look at the weights, an
- * end. */
+ * end. Records are rank 0's alone. */
 static bool needs_rest(const struct trainer *t)
 {
     const struct experiment *e = t->experiment;
-    return t->number == t->total_steps || t->number == t->opts->kill_at_step ||
-           due(t, e->checkpoint_every) || (t->validates && due(t, e->validate_every)) ||
-           clock_monotonic() - t->last_log >= e->log_every_s;
+    bool record = ranks_lead(&t->ranks) && clock_monotonic() - t->last_log >= e->log_every_s;
+    return record || t->number == t->total_steps || t->number == t->opts->kill_at_step ||
+           due(t, e->checkpoint_every) || (t->validates && due(t, e->validate_every));
 }
 
 static void watch_early_stop(struct trainer *t)

@@ -34,7 +34,6 @@ struct trainer {
 
     int64_t epoch_steps, total_steps;
     int64_t number; /* optimizer steps done: the position, with epoch_steps */
-    int64_t time;   /* updates made */
     double loss, norm, rate;
 
     /* watching a metric to stop early */

@@ -156,6 +156,8 @@ enum code optimizer_append(struct graph *graph, const struct optimizer *optimize
     node.attr.optimizer.nominal = opts->nominal;
     node.attr.optimizer.clip_norm = (float)opts->clip_norm;
     node.attr.optimizer.clip_value = (float)opts->clip_value;
+    node.attr.optimizer.growth_every = opts->scale->growth_every;
+    node.attr.optimizer.scale_floor = (float)opts->scale->floor;
     graph_node(graph, &node);
 
     node.op = optimizer->op;

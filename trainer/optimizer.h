@@ -7,6 +7,7 @@
 
 #include "base/schema.h"
 #include "model/params.h"
+#include "trainer/loss_scale.h"
 
 extern const struct choice optimizer_choices[];
 
@@ -32,6 +33,7 @@ struct update_opts {
     double clip_norm, clip_value; /* 0: none */
     double ema_decay;             /* 0: none */
     int64_t nominal;              /* examples in a whole step */
+    const struct loss_scale *scale;
 };
 
 /* Appends grad_norm, the optimizer and EMA nodes over the whole arenas of `params`. */

@@ -47,6 +47,9 @@ void trainer_status(struct trainer *t, const char *state)
         "step", (json_int_t)t->number, "steps", (json_int_t)t->total_steps, "epoch",
         (json_int_t)(t->number / t->epoch_steps), "loss", t->loss, "rate", t->rate, "rows_per_s",
         rate, "time", clock_utc(time), "metrics", t->metrics);
+    bool scaled = t->experiment->precision == PRECISION_F16;
+    double scale = step_state(&t->step).loss_scale;
+    if (scaled) json_object_set_new(status, "loss_scale", json_real(scale));
     size_t len;
     const char *text = json_pretty(&arena, status, &len);
     const char *view = path_join(&arena, t->run.dir, "view");
@@ -58,6 +61,10 @@ void trainer_status(struct trainer *t, const char *state)
                               "pawl_rows_per_second{run=\"%s\"} %.9g\n",
                               t->experiment->name, (long long)t->number, t->experiment->name,
                               t->loss, t->experiment->name, rate);
+    if (scaled)
+        prom = arena_format(&arena,
+                            "%s# TYPE pawl_loss_scale gauge\npawl_loss_scale{run=\"%s\"} %.9g\n",
+                            prom, t->experiment->name, scale);
     fs_publish_view(path_join(&arena, view, "metrics.prom"), prom, strlen(prom), &err);
     json_decref(status);
     arena_release(&arena);
@@ -69,14 +76,19 @@ static void record_step(struct trainer *t, double now)
     double mean = t->loss_count ? t->loss_sum / (double)t->loss_count : t->loss;
     double seconds = now - t->last_log;
     double rows = (double)((t->number - t->logged_at) * t->experiment->batch);
-    trainer_note(t, json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I}", "kind", "step", "step",
-                              (json_int_t)t->number, "epoch",
-                              (json_int_t)((t->number - 1) / t->epoch_steps), "loss", mean, "rate",
-                              t->rate, "gradient_norm", t->norm, "rows_per_s",
-                              seconds > 0 ? rows / seconds : 0, "skipped", (json_int_t)t->skipped));
+    bool scaled = t->experiment->precision == PRECISION_F16;
+    double scale = step_state(&t->step).loss_scale;
+    json_t *record = json_pack("{s:s,s:I,s:I,s:f,s:f,s:f,s:f,s:I}", "kind", "step", "step",
+                               (json_int_t)t->number, "epoch",
+                               (json_int_t)((t->number - 1) / t->epoch_steps), "loss", mean, "rate",
+                               t->rate, "gradient_norm", t->norm, "rows_per_s",
+                               seconds > 0 ? rows / seconds : 0, "skipped", (json_int_t)t->skipped);
+    if (scaled) json_object_set_new(record, "loss_scale", json_real(scale));
+    trainer_note(t, record);
     tensorboard_scalar(&t->run.board, "train/loss", t->number, mean, &err);
     tensorboard_scalar(&t->run.board, "train/rate", t->number, t->rate, &err);
     tensorboard_scalar(&t->run.board, "train/gradient_norm", t->number, t->norm, &err);
+    if (scaled) tensorboard_scalar(&t->run.board, "train/loss_scale", t->number, scale, &err);
     t->last_log = now;
     t->logged_at = t->number;
     t->loss_sum = 0;

@@ -48,12 +48,15 @@ static enum code choose_precision(struct trainer *t, struct err *err)
         err_set(err, CONFIG, "cannot train in tf32: %s has no TF32", t->device.description);
         return err_hint(err, "Use `precision: f32`, or a CUDA device.");
     }
-    if (t->experiment->precision != PRECISION_BF16) return OK;
-    t->dtype = DTYPE_BF16;
-    if (fast) return OK;
-    err_set(err, CONFIG, "cannot train in bf16: %s has no fast bf16", t->device.description);
-    err_hint(err, "Use `precision: auto`, which takes bf16 only where the hardware has it.");
-    return CONFIG;
+    if (t->experiment->precision == PRECISION_BF16) t->dtype = DTYPE_BF16;
+    if (t->experiment->precision == PRECISION_F16) t->dtype = DTYPE_F16;
+    if ((t->device.fast_dtypes | t->device.slow_dtypes) >> t->dtype & 1) return OK;
+    err_set(err, CONFIG, "cannot train in %s: %s has no fast %s", dtype_name(t->dtype),
+            t->device.description, dtype_name(t->dtype));
+    return err_hint(err, t->dtype == DTYPE_F16
+                             ? "Use `precision: auto`, or a CUDA device."
+                             : "Use `precision: auto`, which takes bf16 only where the hardware "
+                               "has it.");
 }
 
 /* 1 / share of each class in the training split, so that the mean weight over rows is 1. */

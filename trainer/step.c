@@ -1,10 +1,10 @@
-/* Building and running the programs of a step.
+/* Building the programs of a step, and the memory beside them.
  *
  * What shards and ranks exchange lies in host memory; where the device's memory is the host's, its
- * gradient arena is summed in place. */
+ * gradient arena is summed in place. All programs of a step share one step block on the device:
+ * what one leaves there the next finds, without the host. */
 #include "trainer/step.h"
 
-#include <math.h>
 #include <string.h>
 
 uint32_t step_arenas(const struct experiment *experiment)
@@ -59,6 +59,7 @@ static enum code append_update(struct step *step, struct graph *graph, const str
     const struct experiment *e = opts->experiment;
     struct update_opts update = { .clip_norm = e->clip_norm,
                                   .clip_value = e->clip_value,
+                                  .scale = &e->loss_scale,
                                   .ema_decay = e->ema_decay,
                                   .nominal = step->batch };
     return optimizer_append(graph, &e->optimizer, step->params, &update, err);
@@ -67,7 +68,9 @@ static enum code append_update(struct step *step, struct graph *graph, const str
 static enum code compile(struct step *step, struct program *program, struct graph *graph,
                          const struct step_opts *opts, struct err *err)
 {
+    const struct program *owner = step_owner(step);
     struct program_opts how = { .dtype = opts->dtype,
+                                .block_of = program == owner ? NULL : owner,
                                 .reduce = step->summed && program == &step->whole_program,
                                 .plan_only = opts->plan_only,
                                 .no_fuse = opts->no_fuse,
@@ -75,15 +78,9 @@ static enum code compile(struct step *step, struct program *program, struct grap
     return program_compile(program, graph, step->device, step->params, &how, err);
 }
 
-/* Passes of this rank in a step. */
-static int64_t all_passes(const struct step *step)
-{
-    return step->passes * step->share.groups;
-}
-
 static enum code open_programs(struct step *step, const struct step_opts *opts, struct err *err)
 {
-    int64_t total = all_passes(step), others = step->summed ? total - 1 : total;
+    int64_t total = step_passes(step), others = step->summed ? total - 1 : total;
     if (step->whole_step || step->summed) {
         TRY(build(step, &step->whole, total > 1, opts, err));
         TRY(append_update(step, &step->whole, opts, err));
@@ -152,11 +149,12 @@ static void set_share(struct step *step, const struct step_opts *opts)
     step->micro = step->share.micro;
     step->passes = step->share.group_rows / step->micro;
     step->whole_step = step->share.shards == 1 && step->passes == 1;
-    step->late = step->whole_step && !(step->ranks && ranks_several(step->ranks)) &&
-                 step->device->queue && e->non_finite == NON_FINITE_STOP;
+    bool alone = !step->ranks || !ranks_several(step->ranks);
     bool means = params_size(step->params, ARENA_STATE) > 0; /* of running statistics */
     step->summed = step->device->ranks > 1 && !step->share.apart && !opts->plan_only &&
                    (step->share.groups == 1 || !means);
+    bool kept = step->share.apart || (step->share.shards > 1 && means); /* in host memory */
+    step->late = step->device->queue && (step->summed || (alone && !kept));
 }
 
 enum code step_open(struct step *step, struct params *params, const struct step_opts *opts,
@@ -166,7 +164,9 @@ enum code step_open(struct step *step, struct params *params, const struct step_
     step->params = params;
     step->device = params->device;
     set_share(step, opts);
-    step->block = (struct step_block){ .seed = opts->experiment->seed, .loss_scale = 1 };
+    double scale = opts->experiment->loss_scale.start;
+    step->block = (struct step_block){ .seed = opts->experiment->seed,
+                                       .loss_scale = scale > 0 ? (float)scale : 1 };
     struct model_io io;
     enum code code;
     if ((code = model_io_read(&io, opts->model, err))) goto out;
@@ -181,229 +181,15 @@ out:
 
 void step_close(struct step *step)
 {
-    struct program *programs[] = { &step->whole_program, &step->first_program, &step->more_program,
-                                   &step->update_program };
+    /* the block's owner last */
+    struct program *programs[] = { &step->update_program, &step->more_program, &step->first_program,
+                                   &step->whole_program };
     for (size_t p = 0; p < sizeof programs / sizeof *programs; p++)
         if (programs[p]->device) program_close(programs[p]);
     block_free(step->gradient);
     block_free(step->state_before);
     arena_release(&step->arena);
     memset(step, 0, sizeof *step);
-}
-
-/* Runs one program with the host's block; reads the block back. */
-static enum code run(struct step *step, struct program *program, struct err *err)
-{
-    struct device *device = step->device;
-    TRY(device->copy_in(device, program->block, &step->block, sizeof step->block, err));
-    TRY(program_run(program, err));
-    return device->copy_out(device, &step->block, program->block, sizeof step->block, err);
-}
-
-static void point_at(struct program *program, const struct graph *graph, const struct step *step,
-                     const struct batch *batch, int64_t row)
-{
-    program_input(program, graph->input,
-                  (const char *)batch->input + (size_t)row * step->row_bytes);
-    program_input(program, graph->target,
-                  (const char *)batch->target + (size_t)row * step->target_bytes);
-    program_input(program, graph->ordinal, batch->ordinal + row);
-}
-
-static int64_t valid_rows(const struct batch *batch, int64_t row, int64_t micro)
-{
-    int64_t left = batch->valid - row;
-    return left < 0 ? 0 : left < micro ? left : micro;
-}
-
-/* One pass of a shard; `first`: gradients and sums begin with it. */
-static enum code run_pass(struct step *step, struct program *program, const struct batch *batch,
-                          int64_t index, bool first, struct err *err)
-{
-    int64_t row = index * step->micro; /* a shard's rows are a multiple of it */
-    step->block.micro_step = first ? 0 : index;
-    step->block.valid_rows = valid_rows(batch, row, step->micro);
-    point_at(program, program->graph, step, batch, row);
-    return run(step, program, err);
-}
-
-/* The passes of one shard; `adds`: to the gradients of those before. The last pass of a step that
- * devices sum waits until all ranks are known to come. */
-static enum code run_passes(struct step *step, const struct batch *batch, int group, bool adds,
-                            struct err *err)
-{
-    for (int64_t pass = 0; pass < step->passes; pass++) {
-        bool first = pass == 0 && !adds;
-        int64_t index = group * step->passes + pass;
-        struct program *program = step->whole_step ? &step->whole_program
-                                  : first          ? &step->first_program
-                                                   : &step->more_program;
-        step->pending = batch;
-        if (step->summed && index + 1 == all_passes(step)) return OK;
-        TRY(run_pass(step, program, batch, index, first, err));
-    }
-    return OK;
-}
-
-/* Copies an arena to host memory, or back. */
-static enum code copy_arena(struct step *step, enum params_arena arena, float *host, bool back,
-                            struct err *err)
-{
-    struct device *device = step->device;
-    size_t bytes = (size_t)params_size(step->params, arena) * sizeof(float);
-    float *own = step->params->memory[arena];
-    return back ? device->copy_in(device, own, host, bytes, err)
-                : device->copy_out(device, host, own, bytes, err);
-}
-
-static enum code run_group(struct step *step, const struct batch *batch, int group, struct err *err)
-{
-    bool apart = step->share.apart, adds = !apart && group > 0;
-    if (step->state && group) TRY(copy_arena(step, ARENA_STATE, step->state_before, true, err));
-    TRY(run_passes(step, batch, group, adds, err));
-    if (step->state) TRY(copy_arena(step, ARENA_STATE, step->state[group + 1], false, err));
-    int leaf = apart ? group : 0;
-    step->sums[1 + 2 * leaf] = step->block.loss_sum;
-    step->sums[2 + 2 * leaf] = step->block.weight_sum;
-    return apart ? copy_arena(step, ARENA_GRADIENT, step->leaf[leaf], false, err) : OK;
-}
-
-enum code step_compute(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                       double rate, struct err *err)
-{
-    step->block.step = number;
-    step->block.optimizer_time = time;
-    step->block.rate = (float)rate;
-    step->block.skip = 0;
-    if (step->state) TRY(copy_arena(step, ARENA_STATE, step->state_before, false, err));
-    for (int group = 0; group < step->share.groups; group++)
-        TRY(run_group(step, batch, group, err));
-    return OK;
-}
-
-/* Joins the ranks. The norm of the step before must be equal on all of them: it is computed from
- * the same sums, and where it is not, weights have drifted apart. */
-static enum code join(struct step *step, enum code mine, struct err *err)
-{
-    int count = step_numbers(&step->share);
-    if (!step->ranks) {
-        memcpy(step->all_sums, step->sums, (size_t)count * sizeof *step->sums);
-        return mine;
-    }
-    step->sums[0] = step->norm;
-    TRY(ranks_join_numbers(step->ranks, mine, step->sums, count, step->all_sums, err));
-    for (int r = 1; r < step->ranks->comm->size; r++)
-        if (memcmp(&step->all_sums[r * count], step->all_sums, sizeof *step->all_sums) != 0)
-            return err_set(err, HOPELESS,
-                           "ranks no longer hold the same weights: the gradient norm before step "
-                           "%lld is %.17g on rank 0 and %.17g on rank %d",
-                           (long long)step->block.step + 1, step->all_sums[0],
-                           step->all_sums[r * count], r);
-    return OK;
-}
-
-/* Loss and weight of the whole batch: over all leaves in their order, in f64. */
-static void add_losses(struct step *step)
-{
-    int count = step_numbers(&step->share), ranks = step->ranks ? step->ranks->comm->size : 1;
-    step->block.loss_sum = step->block.weight_sum = 0;
-    for (int r = 0; r < ranks; r++)
-        for (int leaf = 0; leaf < step->leaves; leaf++) {
-            step->block.loss_sum += step->all_sums[r * count + 1 + 2 * leaf];
-            step->block.weight_sum += step->all_sums[r * count + 2 + 2 * leaf];
-        }
-}
-
-static enum code sum_gradients(struct step *step, struct comm *comm, struct err *err)
-{
-    float *own = step->params->memory[ARENA_GRADIENT];
-    bool host = step->device->host_memory;
-    int64_t size = params_size(step->params, ARENA_GRADIENT);
-    if (!step->leaf) return comm_sum_leaves(comm, own, &own, 1, size, err);
-    if (!step->share.apart) TRY(copy_arena(step, ARENA_GRADIENT, step->leaf[0], false, err));
-    float *out = host ? own : step->leaf[0];
-    TRY(comm_sum_leaves(comm, out, step->leaf, step->leaves, size, err));
-    return host ? OK : copy_arena(step, ARENA_GRADIENT, out, true, err);
-}
-
-/* Running statistics: the mean over all shards. */
-static enum code mean_states(struct step *step, struct comm *comm, struct err *err)
-{
-    if (!step->state) return OK;
-    int64_t size = params_size(step->params, ARENA_STATE);
-    float *out = step->state[1], share = 1.0f / (float)step->share.shards;
-    TRY(comm_sum_leaves(comm, out, step->state + 1, step->share.groups, size, err));
-    for (int64_t i = 0; i < size; i++) out[i] *= share;
-    return copy_arena(step, ARENA_STATE, out, true, err);
-}
-
-static enum code update(struct step *step, struct err *err)
-{
-    struct comm alone = { .size = 1 }, *comm = step->ranks ? step->ranks->comm : &alone;
-    int64_t last = all_passes(step) - 1;
-    if (step->summed)
-        return run_pass(step, &step->whole_program, step->pending, last, last == 0, err);
-    add_losses(step);
-    TRY(sum_gradients(step, comm, err));
-    TRY(mean_states(step, comm, err));
-    return run(step, &step->update_program, err);
-}
-
-static struct step_result result_of(const struct step_block *block)
-{
-    double weight = block->weight_sum;
-    struct step_result result = { .loss = weight > 0 ? block->loss_sum / weight : 0,
-                                  .gradient_norm = block->gradient_norm,
-                                  .skipped = block->skip != 0 };
-    if (!isfinite(result.loss)) result.skipped = true;
-    return result;
-}
-
-enum code step_finish(struct step *step, enum code mine, struct step_result *result,
-                      struct err *err)
-{
-    TRY(join(step, mine, err));
-    if (!step->whole_step) TRY(update(step, err));
-    *result = result_of(&step->block);
-    step->norm = result->gradient_norm;
-    return OK;
-}
-
-enum code step_run(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                   double rate, struct step_result *result, struct err *err)
-{
-    enum code code = step_compute(step, batch, number, time, rate, err);
-    return step_finish(step, code, result, err);
-}
-
-enum code step_submit(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                      double rate, struct err *err)
-{
-    struct program *program = &step->whole_program;
-    REQUIRE(step->late && step->outstanding < STEP_LATE);
-    step->block.step = number;
-    step->block.optimizer_time = time;
-    step->block.rate = (float)rate;
-    step->block.micro_step = 0;
-    step->block.valid_rows = valid_rows(batch, 0, step->micro);
-    TRY(program_block_write(program, &step->block, err));
-    point_at(program, program->graph, step, batch, 0);
-    TRY(program_run(program, err));
-    TRY(program_block_ask(program, err));
-    step->outstanding++;
-    return OK;
-}
-
-enum code step_collect(struct step *step, struct step_result *result, struct err *err)
-{
-    struct step_block block;
-    bool taken;
-    REQUIRE(step->outstanding > 0);
-    TRY(program_block_take(&step->whole_program, &block, true, &taken, err));
-    REQUIRE(taken);
-    step->outstanding--;
-    *result = result_of(&block);
-    return OK;
 }
 
 const struct program *step_program(const struct step *step)

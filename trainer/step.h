@@ -16,6 +16,8 @@
 #include "trainer/ranks.h"
 #include "trainer/share.h"
 
+enum { STEP_LATE = 4 /* steps that may be submitted and not yet collected */ };
+
 struct step {
     struct arena arena;
     struct device *device;
@@ -25,12 +27,14 @@ struct step {
     int64_t batch, micro, passes; /* passes = rows of a shard / micro */
     bool whole_step;              /* one program */
     bool late;                    /* what a step did may be read later: step_submit */
-    int outstanding;              /* submitted and not yet collected */
+    int64_t submitted;            /* steps, since the step was opened */
+    int outstanding;              /* of them not yet collected */
     bool summed;                  /* by the devices, in the program of the last pass */
     const struct batch *pending;  /* of which that pass is still to run */
     struct graph whole, first, more, update;
     struct program whole_program, first_program, more_program, update_program;
     struct step_block block; /* the host's copy */
+    bool begun;              /* late: the device has what its block begins with */
     size_t row_bytes, target_bytes;
 
     /* of this rank's shards */
@@ -39,7 +43,22 @@ struct step {
     float *state_before, **state; /* running statistics: at the step's begin; of each shard */
     double *sums, *all_sums;      /* [leaves, 2] and one; of all ranks */
     double norm;                  /* of the step before: equal on all ranks */
+    double norms[STEP_LATE];      /* late: of step number i at i % STEP_LATE, once collected */
 };
+
+/* Passes of this rank in a step. */
+static inline int64_t step_passes(const struct step *step)
+{
+    return step->passes * step->share.groups;
+}
+
+/* The program whose step block all of them use. */
+static inline struct program *step_owner(const struct step *step)
+{
+    const struct program *owner = step->whole_step || step->summed ? &step->whole_program
+                                                                   : &step->first_program;
+    return (struct program *)(uintptr_t)owner;
+}
 
 /* Numbers that ranks join in a step, for ranks_open. */
 int step_numbers(const struct share *share);
@@ -74,12 +93,23 @@ struct step_result {
     double loss;          /* weighted mean over the batch */
     double gradient_norm; /* before clipping */
     bool skipped;         /* loss or gradient was not finite: nothing was updated */
+    bool overflowed;      /* skipped, and the loss scale was halved for it */
 };
 
+/* What one step leaves for the next beside parameters: the device's, as of the newest step whose
+ * result is known. step_set_state is for a step none of whose results are outstanding. */
+struct step_state {
+    int64_t time;       /* updates made */
+    int64_t good_steps; /* finite ones since the loss scale changed */
+    double loss_scale;
+};
+struct step_state step_state(const struct step *step);
+void step_set_state(struct step *step, const struct step_state *state);
+
 /* The first half: gradients of this rank's rows, without the others. `number` is the optimizer step
- * from 0, `time` the updates made so far, `rate` the learning rate. */
-enum code step_compute(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                       double rate, struct err *err);
+ * from 0, `rate` the learning rate. */
+enum code step_compute(struct step *step, const struct batch *batch, int64_t number, double rate,
+                       struct err *err);
 
 /* The second half, with all ranks: joins them with `mine` (what became of this rank's first half,
  * or of its batch), sums, updates. HOPELESS when ranks no longer hold the same weights. */
@@ -87,19 +117,19 @@ enum code step_finish(struct step *step, enum code mine, struct step_result *res
                       struct err *err);
 
 /* Both halves. */
-enum code step_run(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                   double rate, struct step_result *result, struct err *err);
+enum code step_run(struct step *step, const struct batch *batch, int64_t number, double rate,
+                   struct step_result *result, struct err *err);
 
 /* The program that computes the gradients, for `plan`. */
 const struct program *step_program(const struct step *step);
 
-/* For steps that are `late` (one program, alone, on a device with a queue, and not finite losses
- * end the run): submits one without waiting for the device. At most STEP_LATE may be outstanding;
- * step_collect waits for the oldest and gives what it did. Not to be mixed with the halves above.
- * On the device a step whose loss is not finite changes nothing, whoever hears of it when. */
-enum { STEP_LATE = 4 };
-enum code step_submit(struct step *step, const struct batch *batch, int64_t number, int64_t time,
-                      double rate, struct err *err);
+/* For steps that are `late` (on a device with a queue, where nothing of a step passes through host
+ * memory: alone, or ranks whose devices sum among themselves): submits one without waiting for the
+ * device. At most STEP_LATE may be outstanding; step_collect waits for the oldest and gives what it
+ * did. Not to be mixed with the halves above. With ranks all of them submit together, and each
+ * collects when it likes. A step that is not finite changes nothing, whoever hears of it when. */
+enum code step_submit(struct step *step, const struct batch *batch, int64_t number, double rate,
+                      struct err *err);
 enum code step_collect(struct step *step, struct step_result *result, struct err *err);
 
 /* Bytes by category for `plan`: activations and gradients as placed; workspace with the shards'

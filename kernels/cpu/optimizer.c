@@ -3,6 +3,7 @@
  * Each part takes its share of every segment, so that one huge matrix does not fall to one thread.
  * A step marked `skip` changes nothing. */
 #include "kernels/cpu/rows.h"
+#include "kernels/step_end.h"
 
 #include <math.h>
 
@@ -25,19 +26,13 @@ static void squares_part(const struct part *part)
 static enum code grad_norm_run(struct device *device, struct op_call *call, struct err *err)
 {
     (void)err;
-    struct step_block *block = call->block;
-    double squares = 0, clip = (double)call->attr->optimizer.clip_norm;
+    double squares = 0;
     parts_run(device, call, squares_part);
     for (int i = 0; i < device->threads; i++) {
         struct part part = { device, call, i, device->threads };
         squares += *(const double *)(const void *)slice_of(&part);
     }
-    double scale = (double)call->attr->optimizer.nominal /
-                   (block->weight_sum * (double)block->loss_scale);
-    block->gradient_norm = sqrt(squares) * scale;
-    block->skip = isfinite(block->gradient_norm) && isfinite(block->loss_sum) ? 0u : 1u;
-    if (clip > 0 && block->gradient_norm > clip) scale *= clip / block->gradient_norm;
-    block->gradient_scale = block->skip ? 0 : (float)scale;
+    step_end(call->block, squares, step_rule_of(call->attr));
     return OK;
 }
 
@@ -78,7 +73,7 @@ static void adamw_segment(const struct part *part, const struct segment *segment
 {
     struct op_call *call = part->call;
     double beta1 = (double)call->attr->optimizer.beta1, beta2 = (double)call->attr->optimizer.beta2;
-    double time = (double)(call->block->optimizer_time + 1);
+    double time = (double)call->block->optimizer_time;
     struct adamw_scalars scalars = {
         .rate = call->block->rate * segment->rate,
         .decay = segment->decay ? call->attr->optimizer.weight_decay : 0,

@@ -7,6 +7,7 @@
 // block.
 // Bytes moved per parameter: norm 4, SGD 12 (20 with momentum), AdamW 28, average 12.
 #include "kernels/cuda/reduce.cuh"
+#include "kernels/step_end.h"
 
 enum { GROUP = 4, GROUPS = 2, CHUNK = THREADS * GROUP * GROUPS };
 
@@ -147,7 +148,7 @@ static __global__ __launch_bounds__(THREADS) void adamw(struct arenas to, struct
     __shared__ float corrections[2];
     if (block->skip) return;
     if (threadIdx.x < 2) {
-        double beta = threadIdx.x ? beta2 : beta1, time = (double)(block->optimizer_time + 1);
+        double beta = threadIdx.x ? beta2 : beta1, time = (double)block->optimizer_time;
         corrections[threadIdx.x] = (float)(1 / (1 - pow(beta, time)));
     }
     __syncthreads();
@@ -327,20 +328,13 @@ static __global__ __launch_bounds__(THREADS) void norm_squares(double *partial,
 
 static __global__ __launch_bounds__(THREADS) void norm_finish(struct step_block *block,
                                                               const double *partial, int count,
-                                                              double nominal, double clip)
+                                                              struct step_rule rule)
 {
     __shared__ double box[THREADS / 32];
     double squares = 0;
     for (int i = threadIdx.x; i < count; i += THREADS) squares += partial[i];
     squares = block_join<THREADS>(squares, box, sum_of());
-    if (threadIdx.x > 0) return;
-    double scale = nominal / (block->weight_sum * (double)block->loss_scale);
-    double norm = sqrt(squares) * scale;
-    bool finite = isfinite(norm);
-    if (clip > 0 && norm > clip) scale *= clip / norm;
-    block->gradient_norm = norm;
-    block->skip = finite ? 0 : 1;
-    block->gradient_scale = finite ? (float)scale : 0;
+    if (threadIdx.x == 0) step_end(block, squares, rule);
 }
 
 static enum code grad_norm_prepare(struct device *device, struct op_call *call, struct err *err)
@@ -359,8 +353,7 @@ static enum code grad_norm_run(struct device *device, struct op_call *call, stru
     norm_squares<<<grid, THREADS, 0, cuda_stream(device)>>>(partial, in_data<const float>(call, 0),
                                                             count, aligned_16(call->in[0].data));
     norm_finish<<<1, THREADS, 0, cuda_stream(device)>>>(call->block, partial, (int)grid,
-                                                        (double)call->attr->optimizer.nominal,
-                                                        (double)call->attr->optimizer.clip_norm);
+                                                        step_rule_of(call->attr));
     return cuda_launched(call, err);
 }
 

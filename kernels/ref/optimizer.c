@@ -4,6 +4,7 @@
  * and Nesterov as in Sutskever et al. 2013 in PyTorch's form (the rate outside the momentum). A
  * step that GRAD_NORM marked `skip` changes nothing. */
 #include "kernels/ref/ref.h"
+#include "kernels/step_end.h"
 
 void ref_loss_sum(struct op_call *call)
 {
@@ -17,16 +18,10 @@ void ref_loss_sum(struct op_call *call)
 
 void ref_grad_norm(struct op_call *call)
 {
-    struct step_block *block = call->block;
-    double squares = 0, clip = (double)call->attr->optimizer.clip_norm;
+    double squares = 0;
     for (int64_t i = 0; i < shape_count(&call->in[0].shape); i++)
         squares += ref_get(call, 0, i) * ref_get(call, 0, i);
-    double scale = (double)call->attr->optimizer.nominal /
-                   (block->weight_sum * (double)block->loss_scale);
-    block->gradient_norm = sqrt(squares) * scale;
-    block->skip = isfinite(block->gradient_norm) && isfinite(block->loss_sum) ? 0u : 1u;
-    if (clip > 0 && block->gradient_norm > clip) scale *= clip / block->gradient_norm;
-    block->gradient_scale = block->skip ? 0 : (float)scale;
+    step_end(call->block, squares, step_rule_of(call->attr));
 }
 
 /* The gradient that the optimizer sees: scaled, then held to the clip value. */
@@ -94,7 +89,7 @@ static void adamw_one(const struct op_call *call, const struct segment *segment,
 {
     double value = ref_get(call, 0, i), gradient = seen_gradient(call, i);
     double beta1 = (double)call->attr->optimizer.beta1, beta2 = (double)call->attr->optimizer.beta2;
-    double rate = rate_of(call, segment), time = (double)(call->block->optimizer_time + 1);
+    double rate = rate_of(call, segment), time = (double)call->block->optimizer_time;
     struct sum first = { 0 }, second = { 0 }, next = { 0 };
     sum_add(&first, beta1 * ref_get(call, 2, i));
     sum_add(&first, (1 - beta1) * gradient);

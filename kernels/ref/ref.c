@@ -129,6 +129,8 @@ enum code device_open_ref(struct device *device, int threads, struct err *err)
     (void)threads, (void)err;
     *device = (struct device){ .name = "ref",
                                .threads = 1,
+                               .fast_dtypes = DTYPE_BIT(DTYPE_F32),
+                               .slow_dtypes = DTYPE_BIT(DTYPE_BF16) | DTYPE_BIT(DTYPE_F16),
                                .host_memory = true,
                                .kernels = ref_kernels,
                                .alloc = host_alloc,

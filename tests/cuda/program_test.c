@@ -134,6 +134,9 @@ int main(void)
         same_bits(models[m], "recorded or op by op in bf16",
                   (struct trial_opts){ .dtype = DTYPE_BF16 },
                   (struct trial_opts){ .dtype = DTYPE_BF16, .no_capture = true });
+        same_bits(models[m], "recorded or op by op in f16",
+                  (struct trial_opts){ .dtype = DTYPE_F16 },
+                  (struct trial_opts){ .dtype = DTYPE_F16, .no_capture = true });
         same_bits(models[m], "memory reused or not", (struct trial_opts){ 0 },
                   (struct trial_opts){ .no_reuse = true });
         no_waiting(models[m]);

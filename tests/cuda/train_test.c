@@ -74,7 +74,7 @@ static void follow(const struct curve *curve, struct device *device, enum dtype 
     MUST(step_open(&step, &params, &opts, &err));
     for (int s = 0; s < curve->steps; s++) {
         make_batch(curve, &batch, pixels, labels, ordinals, s);
-        MUST(step_run(&step, &batch, s, s, curve->rate, &result, &err));
+        MUST(step_run(&step, &batch, s, curve->rate, &result, &err));
         losses[s] = result.loss;
     }
     step_close(&step);
@@ -116,10 +116,16 @@ static void hold_curve(const struct curve *curve, const char *name)
     static const struct {
         enum dtype dtype;
         double share;
-    } rows[] = { { DTYPE_F32, 0.03 }, { DTYPE_BF16, 0.1 } };
+    } rows[] = { { DTYPE_F32, 0.03 }, { DTYPE_BF16, 0.1 }, { DTYPE_F16, 0.05 } };
     for (size_t r = 0; r < sizeof rows / sizeof *rows; r++) {
+        struct experiment experiment = *curve->experiment;
+        struct curve here = *curve;
+        if (rows[r].dtype == DTYPE_F16)
+            experiment.loss_scale =
+                (struct loss_scale){ .start = 1024, .floor = 1, .growth_every = 2000 };
+        here.experiment = &experiment;
         MUST(card_open(&device, &err));
-        follow(curve, &device, rows[r].dtype, card);
+        follow(&here, &device, rows[r].dtype, card);
         snprintf(what, sizeof what, "%s in %s against the CPU in f32", name,
                  dtype_name(rows[r].dtype));
         compare(curve, card, cpu, rows[r].share, what);
@@ -149,13 +155,17 @@ static struct digest train_on_card(struct small *small, const struct experiment 
 
 static void hold_resume(struct small *small)
 {
-    static const char *const precisions[] = { "f32", "bf16" };
+    static const char *const precisions[] = { "f32", "bf16", "f16" };
     struct experiment experiment;
-    for (int p = 0; p < 2; p++) {
-        small_experiment(small, &experiment, LAYERS,
-                         "  epochs: 3\n  batch: 16\n  optimizer: {adamw: {lr: 0.02}}\n"
-                         "  ema: {decay: 0.9}\n  clip: {norm: 1}\n  checkpoint: {every: 3st}");
-        experiment.precision = p ? PRECISION_BF16 : PRECISION_F32;
+    for (int p = 0; p < 3; p++) {
+        /* f16 begins with overflows */
+        const char *keys = arena_format(
+            &small->arena,
+            "  epochs: 3\n  batch: 16\n  optimizer: {adamw: {lr: 0.02}}\n  precision: %s\n"
+            "  ema: {decay: 0.9}\n  clip: {norm: 1}\n  checkpoint: {every: 3st}\n%s",
+            precisions[p],
+            p == 2 ? "  loss_scale: {dynamic: {start: 4194304, growth_every: 5}}" : "");
+        small_experiment(small, &experiment, LAYERS, keys);
         struct digest straight = train_on_card(small, &experiment, 0);
         bool same = true;
         for (int64_t stop = 2; stop <= 7; stop += 5) {

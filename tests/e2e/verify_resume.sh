@@ -16,3 +16,8 @@ says 'resuming is exact' 'killed 8 times'
 [ "$(ls mine)" = kept ] || fail 'the folder is not as it was'
 expect 0 verify-resume table.yaml --kills 1 --dir own
 [ ! -e own ] || fail 'its own folder stayed'
+
+# --- in f16, through overflows and growth of the loss scale
+expect 0 verify-resume table.yaml --kills 2 --device ref --set train.epochs=5 --set train.precision=f16 \
+    --set 'train.loss_scale={dynamic: {start: 8388608, growth_every: 4}}'
+says 'resuming is exact' 'killed 2 times'

@@ -228,6 +228,8 @@ const struct op_case op_cases[] = {
     { "grad_norm: no clip", OP_GRAD_NORM, "p", .in = { S(256) }, .attr.optimizer.nominal = 4 },
     { "grad_norm: clip", OP_GRAD_NORM, "p", .in = { S(5000) },
       .attr.optimizer = { .nominal = 4, .clip_norm = 1 } },
+    { "grad_norm: loss scale grows", OP_GRAD_NORM, "p", .in = { S(300) },
+      .attr.optimizer = { .nominal = 4, .growth_every = 1, .scale_floor = 1 } },
     { "sgd: plain", OP_SGD, "pp", .in = { S(256), S(256) }, .attr.optimizer.segments = &some },
     { "sgd: momentum", OP_SGD, "ppp", .in = { S(256), S(256), S(256) },
       .attr.optimizer = { .segments = &some, .momentum = 0.9f, .weight_decay = 0.1f } },

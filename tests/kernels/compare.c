@@ -190,9 +190,12 @@ static void hold_block(struct comparison *result, struct bar bar, const struct s
                                 { got->weight_sum, ref->weight_sum },
                                 { got->gradient_norm, ref->gradient_norm },
                                 { (double)got->gradient_scale, (double)ref->gradient_scale },
-                                { got->skip, ref->skip } };
+                                { got->skip, ref->skip },
+                                { (double)got->loss_scale, (double)ref->loss_scale },
+                                { (double)got->good_steps, (double)ref->good_steps },
+                                { (double)got->optimizer_time, (double)ref->optimizer_time } };
     bar.what = "block";
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < (int)(sizeof pairs / sizeof *pairs); i++) {
         bar.index = i;
         hold(result, &bar, 0, pairs[i][0], pairs[i][1], bar.c * bar.u * fabs(pairs[i][1]));
     }

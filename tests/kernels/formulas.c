@@ -65,6 +65,72 @@ Test(formulas, grad_norm_unscales_clips_and_skips)
     }
 }
 
+/* What PyTorch 2.15's GradScaler (init_scale 64, growth_interval 3) made of a sequence of steps of
+ * SGD whose gradient was infinite at each 'x': scale, growth tracker and steps taken after each. */
+Test(formulas, the_loss_scale_moves_as_pytorchs_grad_scaler_has_it)
+{
+    static const struct {
+        char kind;
+        float scale;
+        int tracker, taken;
+    } recorded[] = {
+        { '.', 64, 1, 1 },   { '.', 64, 2, 2 },  { '.', 128, 0, 3 }, { '.', 128, 1, 4 },
+        { 'x', 64, 0, 4 },   { '.', 64, 1, 5 },  { '.', 64, 2, 6 },  { '.', 128, 0, 7 },
+        { 'x', 64, 0, 7 },   { '.', 64, 1, 8 },  { 'x', 32, 0, 8 },  { '.', 32, 1, 9 },
+        { '.', 32, 2, 10 },  { '.', 64, 0, 11 }, { '.', 64, 1, 12 }, { '.', 64, 2, 13 },
+        { '.', 128, 0, 14 }, { 'x', 64, 0, 14 }, { 'x', 32, 0, 14 }, { '.', 32, 1, 15 },
+        { '.', 32, 2, 16 },  { '.', 64, 0, 17 }, { '.', 64, 1, 18 },
+    };
+    union op_attr attr = { .optimizer = { .nominal = 8, .growth_every = 3, .scale_floor = 1 } };
+    struct step_block block = { .loss_scale = 64, .weight_sum = 8 };
+    for (size_t i = 0; i < sizeof recorded / sizeof *recorded; i++) {
+        double gradient[] = { recorded[i].kind == 'x' ? (double)INFINITY : 1, 2 };
+        run(OP_GRAD_NORM, &attr, &block, VECTORS(gradient), 2);
+        cr_expect(block.loss_scale == recorded[i].scale, "step %zu: scale %g", i,
+                  (double)block.loss_scale);
+        cr_expect_eq(block.good_steps, recorded[i].tracker, "step %zu", i);
+        cr_expect_eq(block.optimizer_time, recorded[i].taken, "step %zu", i);
+        cr_expect_eq(block.skip, recorded[i].kind == 'x' ? STEP_OVERFLOWED : STEP_TAKEN);
+    }
+}
+
+Test(formulas, the_loss_scale_has_ends_and_is_not_blamed_for_the_loss)
+{
+    static const struct {
+        const char *name;
+        double gradient, loss;
+        float scale, floor;
+        int64_t growth_every;
+        uint32_t skip;
+        float next;
+    } rows[] = {
+        { "overflow above the floor", (double)INFINITY, 1, 3, 2, 9, STEP_OVERFLOWED, 2 },
+        { "overflow at the floor", (double)INFINITY, 1, 2, 2, 9, STEP_NOT_FINITE, 2 },
+        { "overflow of a fixed scale", (double)NAN, 1, 64, 0, 0, STEP_NOT_FINITE, 64 },
+        { "the loss itself", (double)NAN, (double)NAN, 64, 1, 9, STEP_NOT_FINITE, 64 },
+        { "the loss alone", 1, (double)INFINITY, 64, 1, 9, STEP_NOT_FINITE, 64 },
+        { "growth to the end", 1, 1, 1 << 23, 1, 1, STEP_TAKEN, 1 << 24 },
+        { "growth at the end", 1, 1, 1 << 24, 1, 1, STEP_TAKEN, 1 << 24 },
+        { "no growth", 1, 1, 64, 0, 0, STEP_TAKEN, 64 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        double gradient[] = { rows[i].gradient, 2 };
+        union op_attr attr = { .optimizer = { .nominal = 8,
+                                              .growth_every = rows[i].growth_every,
+                                              .scale_floor = rows[i].floor } };
+        struct step_block block = { .loss_scale = rows[i].scale,
+                                    .weight_sum = 8,
+                                    .loss_sum = rows[i].loss,
+                                    .optimizer_time = 5 };
+        run(OP_GRAD_NORM, &attr, &block, VECTORS(gradient), 2);
+        cr_expect_eq(block.skip, rows[i].skip, "%s: %u", rows[i].name, block.skip);
+        cr_expect(block.loss_scale == rows[i].next, "%s: %g", rows[i].name,
+                  (double)block.loss_scale);
+        cr_expect_eq(block.optimizer_time, rows[i].skip ? 5 : 6, "%s", rows[i].name);
+        cr_expect(!rows[i].skip || block.gradient_scale == 0, "%s", rows[i].name);
+    }
+}
+
 Test(formulas, a_skipped_step_changes_nothing)
 {
     static const enum op_kind kinds[] = { OP_SGD, OP_ADAMW, OP_EMA };
@@ -127,7 +193,7 @@ Test(formulas, adamw_with_a_constant_gradient_steps_by_the_rate)
     double value[] = { 4, 5, 6 }, gradient[] = { -3, 1, 7 }, m[3] = { 0 }, v[3] = { 0 };
     double first = 4, last = 6;
     for (int k = 0; k < 5; k++) {
-        block.optimizer_time = k;
+        block.optimizer_time = k + 1;
         run(OP_ADAMW, &attr, &block, VECTORS(value, gradient, m, v), 3);
         first = first * (1 - 0.125 * 0.5) + 0.125;
         last -= 0.5 * 0.125;

@@ -180,7 +180,7 @@ static void run_steps(struct device *ref, struct op_call *call, const json_t *js
     if (!steps) call_once(ref, call, arena);
     for (size_t i = 0; i < json_array_size(steps); i++) {
         call->in[1] = read_tensor(json_array_get(steps, i), arena);
-        call->block->optimizer_time = (int64_t)i;
+        call->block->optimizer_time = (int64_t)i + 1;
         call_once(ref, call, arena);
     }
 }

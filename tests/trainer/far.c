@@ -1,5 +1,6 @@
 /* Whole runs on a device with memory of its own: the same checkpoints, metrics and predictions, bit
- * for bit, as on the device inside; also resumed, with averages and in micro-batches. */
+ * for bit, as on the device inside; also resumed, with averages, in micro-batches and f16; and
+ * steps that are handed over without waiting. */
 #include "small.h"
 #include "tests/kernels/shared_far.h"
 
@@ -17,6 +18,9 @@ static const struct {
       "  clip: {norm: 1}\n  checkpoint: {every: 3st}" },
     { "micro-batches", "  epochs: 2\n  batch: 32\n  micro_batch: 8\n"
                        "  optimizer: {sgd: {lr: 0.1, momentum: 0.9}}\n  checkpoint: {every: 2st}" },
+    { "f16", "  epochs: 2\n  batch: 16\n  micro_batch: 8\n  optimizer: {adamw: {lr: 0.02}}\n"
+             "  precision: f16\n  loss_scale: {dynamic: {start: 4194304, growth_every: 2}}\n"
+             "  checkpoint: {every: 2st}" },
 };
 
 static void open_far(struct device *far, const char *name, int kind)
@@ -62,7 +66,7 @@ Test(far, whole_runs_give_the_checkpoints_of_the_device_inside, .timeout = 120)
                      { FAR_QUEUE | FAR_LATE, 0 },
                      { FAR_QUEUE | FAR_NO_RECORDING, 2 } };
         small_experiment(&small, &experiment, LAYERS, runs[r].train);
-        for (int d = 0; d < 2; d++) {
+        for (int d = 0; d < (strcmp(runs[r].name, "f16") ? 2 : 1); d++) {
             struct digest near = train_on(&small, &experiment, devices[d], -1, 0);
             for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
                 struct digest far = train_on(&small, &experiment, devices[d], ways[w].kind,
@@ -75,55 +79,117 @@ Test(far, whole_runs_give_the_checkpoints_of_the_device_inside, .timeout = 120)
     small_close(&small);
 }
 
-/* Losses of the first steps, submitted ahead of what they did or taken one by one. */
-static void losses_of(const struct experiment *experiment, struct device *opened, double *losses,
-                      int count)
+/* A step with a row whose loss is NaN; one that begins with a state from elsewhere. */
+enum { STEPS = 14, BAD = 6, SET = 10 };
+
+#define PLAIN "[flatten, {dense: 9}, {dropout: 0.2}, relu, {dense: 3}]"
+#define ADAMW "  epochs: 9\n  optimizer: {adamw: {lr: 0.02}}\n  ema: {decay: 0.9}\n"
+#define F16                                                                                        \
+    "  precision: f16\n  loss_scale: {dynamic: {start: 4194304, growth_every: 2}}\n"               \
+    "  clip: {norm: 1}\n"
+
+static const struct {
+    const char *name, *device, *layers, *train;
+} ahead[] = {
+    { "whole steps", "cpu", LAYERS, ADAMW "  batch: 16" },
+    { "not finite steps skipped", "cpu", LAYERS, ADAMW "  batch: 16\n  non_finite: skip" },
+    { "micro-batches", "cpu", LAYERS, ADAMW "  batch: 32\n  micro_batch: 8\n  non_finite: skip" },
+    { "shards", "cpu", PLAIN, ADAMW "  batch: 16\n  shards: 2\n  micro_batch: 4" },
+    { "f16", "ref", LAYERS, ADAMW F16 "  batch: 16" },
+    { "f16 in micro-batches", "ref", PLAIN, ADAMW F16 "  batch: 16\n  micro_batch: 4" },
+};
+
+/* The first steps, submitted ahead of what they did or taken one by one; the trainer stays open. */
+static void take_steps(struct trainer *t, struct train_opts *opts, struct step_result *results)
 {
     struct err err = { 0 };
-    struct train_opts opts = { .device = "cpu", .opened = opened };
-    struct trainer t = { .experiment = experiment, .opts = &opts };
-    struct step_result result;
     struct batch batch;
+    static const struct step_state from_elsewhere = { .time = 100, .loss_scale = 2 };
     uint64_t waits = 0;
     int taken = 0;
-    MUST(trainer_compile(&t, &err));
-    MUST(params_init(&t.params, experiment->seed, &err));
-    cr_expect_eq(t.step.late, opened != NULL);
-    for (int i = 0; i < count; i++) {
-        MUST(loader_next(t.loader, &batch, &err));
-        if (!opened) {
-            MUST(step_run(&t.step, &batch, i, i, 0.1, &result, &err));
-            losses[i] = result.loss;
+    MUST(trainer_compile(t, &err));
+    MUST(params_init(&t->params, t->experiment->seed, &err));
+    cr_expect_eq(t->step.late, opts->opened != NULL);
+    for (int i = 0; i < STEPS; i++) {
+        int32_t labels[32];
+        MUST(loader_next(t->loader, &batch, &err));
+        memcpy(labels, batch.target, (size_t)t->experiment->batch * sizeof *labels);
+        if (i == BAD) labels[3] = 7;
+        batch.target = labels;
+        while (i == SET && t->step.outstanding)
+            MUST(step_collect(&t->step, &results[taken++], &err));
+        if (i == SET) step_set_state(&t->step, &from_elsewhere);
+        if (!opts->opened) {
+            MUST(step_run(&t->step, &batch, i, 0.1, &results[i], &err));
             continue;
         }
-        if (i == 4) waits = t.device.waits; /* recorded by then */
-        if (t.step.outstanding == STEP_LATE) {
-            MUST(step_collect(&t.step, &result, &err));
-            losses[taken++] = result.loss;
-        }
-        MUST(step_submit(&t.step, &batch, i, i, 0.1, &err));
+        if (i == 4) waits = t->device.waits; /* recorded by then */
+        if (t->step.outstanding == STEP_LATE) MUST(step_collect(&t->step, &results[taken++], &err));
+        MUST(step_submit(&t->step, &batch, i, 0.1, &err));
     }
-    if (opened) cr_expect_eq(t.device.waits, waits, "the host waited for the device");
-    while (t.step.outstanding) {
-        MUST(step_collect(&t.step, &result, &err));
-        losses[taken++] = result.loss;
-    }
-    trainer_release(&t);
+    if (opts->opened) cr_expect_eq(t->device.waits, waits, "the host waited for the device");
+    while (t->step.outstanding) MUST(step_collect(&t->step, &results[taken++], &err));
 }
 
-Test(far, steps_are_handed_over_without_waiting_and_say_the_same_later)
+static bool same(double a, double b)
 {
-    enum { STEPS = 12 };
+    return a == b || (a != a && b != b);
+}
+
+static void compare_steps(struct trainer *near, struct trainer *far, const struct step_result *want,
+                          const struct step_result *got, const char *name)
+{
+    static float numbers[4096];
+    struct err err = { 0 };
+    int updates = 100;
+    for (int i = 0; i < STEPS; i++) {
+        cr_expect(same(want[i].loss, got[i].loss) && want[i].overflowed == got[i].overflowed &&
+                      same(want[i].gradient_norm, got[i].gradient_norm) &&
+                      want[i].skipped == got[i].skipped,
+                  "%s, step %d: loss %g, norm %g", name, i, got[i].loss, got[i].gradient_norm);
+        updates += i >= SET && !want[i].skipped;
+    }
+    cr_expect(want[BAD].skipped && !want[BAD].overflowed, "%s", name);
+    struct step_state a = step_state(&near->step), b = step_state(&far->step);
+    cr_expect(a.time == updates && b.time == a.time && a.good_steps == b.good_steps &&
+                  same(a.loss_scale, b.loss_scale),
+              "%s: %lld and %lld updates, scale %g and %g", name, (long long)a.time,
+              (long long)b.time, a.loss_scale, b.loss_scale);
+    for (int arena = 0; arena < ARENA_COUNT; arena++) {
+        const float *own = near->params.memory[arena];
+        size_t bytes = (size_t)params_size(&near->params, (enum params_arena)arena) * sizeof *own;
+        if (!own || !bytes) continue;
+        cr_assert_leq(bytes, sizeof numbers);
+        MUST(far->device.copy_out(&far->device, numbers, far->params.memory[arena], bytes, &err));
+        cr_expect_arr_eq(numbers, own, bytes, "%s: arena %d", name, arena);
+    }
+}
+
+Test(far, steps_are_handed_over_without_waiting_and_do_the_same, .timeout = 60)
+{
+    static const int kinds[] = { FAR_QUEUE, FAR_QUEUE | FAR_LATE, FAR_QUEUE | FAR_NO_RECORDING };
     struct small small;
     struct experiment experiment;
-    struct device far;
-    double near[STEPS], later[STEPS];
     small_open(&small);
-    small_experiment(&small, &experiment, LAYERS, runs[0].train);
-    losses_of(&experiment, NULL, near, STEPS);
-    open_far(&far, "cpu", FAR_QUEUE);
-    losses_of(&experiment, &far, later, STEPS);
-    cr_expect_arr_eq(near, later, sizeof near);
+    for (size_t r = 0; r < sizeof ahead / sizeof *ahead; r++) {
+        struct step_result want[STEPS], got[STEPS];
+        struct train_opts opts = { .device = ahead[r].device };
+        small_experiment(&small, &experiment, ahead[r].layers, ahead[r].train);
+        struct trainer near = { .experiment = &experiment, .opts = &opts };
+        take_steps(&near, &opts, want);
+        for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+            struct device device;
+            struct train_opts far_opts = { .device = ahead[r].device, .opened = &device };
+            struct trainer far = { .experiment = &experiment, .opts = &far_opts };
+            open_far(&device, ahead[r].device, kinds[k]);
+            take_steps(&far, &far_opts, got);
+            compare_steps(&near, &far, want, got, ahead[r].name);
+            trainer_release(&far);
+        }
+        if (strstr(ahead[r].train, "f16"))
+            cr_expect(want[0].overflowed && step_state(&near.step).time > 100, "%s", ahead[r].name);
+        trainer_release(&near);
+    }
     small_close(&small);
 }
 

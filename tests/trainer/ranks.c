@@ -67,7 +67,7 @@ static void take_steps(struct comm *comm, void *context)
         struct batch batch;
         struct step_result result;
         enum code code = loader_next(t->loader, &batch, &err);
-        if (!code) code = step_run(&t->step, &batch, step, step, 0.1, &result, &err);
+        if (!code) code = step_run(&t->step, &batch, step, 0.1, &result, &err);
         if (code) {
             SAY("%s", err.message);
             return;
@@ -225,12 +225,12 @@ Test(ranks, running_statistics_of_shards_are_averaged)
         half = (struct trainer){ .experiment = &half_experiment, .opts = &opts };
         MUST(trainer_compile(&half, &err));
         MUST(params_init(&half.params, 1, &err));
-        MUST(step_run(&half.step, &part, 0, 0, 0, &result, &err));
+        MUST(step_run(&half.step, &part, 0, 0, &result, &err));
         for (int64_t i = 0; i < size; i++)
             mean[i] += (double)half.params.memory[ARENA_STATE][i] / 2;
         trainer_release(&half);
     }
-    MUST(step_run(&both.step, &batch, 0, 0, 0, &result, &err));
+    MUST(step_run(&both.step, &batch, 0, 0, &result, &err));
     for (int64_t i = 0; i < size; i++) {
         double got = (double)both.params.memory[ARENA_STATE][i];
         cr_expect(fabs(got - mean[i]) <= 1e-6 * fmax(1, fabs(mean[i])), "%lld: %g, not %g",
@@ -250,7 +250,7 @@ static void fail_one(struct comm *comm, void *context)
     struct step_result result;
     t->ranks.comm = comm;
     enum code code = loader_next(t->loader, &batch, &err);
-    if (!code) code = step_compute(&t->step, &batch, 0, 0, 0.1, &err);
+    if (!code) code = step_compute(&t->step, &batch, 0, 0.1, &err);
     if (comm->rank == crew->victim) code = err_set(&err, DAMAGED, "block 7 is damaged");
     code = step_finish(&t->step, code, &result, &err);
     char want[64];
@@ -273,7 +273,7 @@ static void drift(struct comm *comm, void *context)
     for (int step = 0; step < 2 && !code; step++) {
         if (comm->rank == crew->victim && step == 0) t->step.update_program.block->seed++;
         if (loader_next(t->loader, &batch, &err)) return;
-        code = step_run(&t->step, &batch, step, step, 0.1, &result, &err);
+        code = step_run(&t->step, &batch, step, 0.1, &result, &err);
         if (comm->rank == crew->victim) t->step.norm = nextafter(t->step.norm, 1e9);
     }
     if (code != HOPELESS || !strstr(err.message, "no longer hold the same weights"))

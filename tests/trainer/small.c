@@ -75,9 +75,9 @@ void small_experiment(struct small *small, struct experiment *experiment, const 
     const char *text = arena_format(
         &small->arena,
         "pawl: experiment/1\nname: small\ndata: {file: data.h5}\nmodel:\n  layers: %s\n"
-        "  loss: {cross_entropy: {label_smoothing: 0.1}}\ntrain:\n  precision: f32\n"
-        "%s  log_every: 0s\n%s\n",
-        layers, strstr(train, "determinism: world") ? "" : "  threads: 1\n", train);
+        "  loss: {cross_entropy: {label_smoothing: 0.1}}\ntrain:\n%s%s  log_every: 0s\n%s\n",
+        layers, strstr(train, "precision:") ? "" : "  precision: f32\n",
+        strstr(train, "determinism: world") ? "" : "  threads: 1\n", train);
     MUST(fs_publish_view(small->yaml, text, strlen(text), &err));
     enum code code = document_load(document, &small->arena, small->yaml, kinds, NULL, &problems,
                                    &err);

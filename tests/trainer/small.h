@@ -18,7 +18,8 @@ void small_open(struct small *small);
 void small_close(struct small *small);
 
 /* Writes an experiment with this model (lines of layers, or NULL: conv, relu, flatten, dense) and
- * these further keys of `train`, and reads it. */
+ * these further keys of `train` (f32, one thread and every step logged unless they say otherwise),
+ * and reads it. */
 void small_experiment(struct small *small, struct experiment *experiment, const char *layers,
                       const char *train);
 

@@ -52,13 +52,13 @@ static void compare_cuts(struct small *small, const char *device, int64_t index,
     loader_seek(whole.loader, 0, (uint64_t)index);
     MUST(loader_next(whole.loader, &batch, &err));
     cr_assert_eq(batch.valid, index == 2 ? 21 : 32);
-    MUST(step_run(&whole.step, &batch, 3, 0, 0.5, &a, &err));
+    MUST(step_run(&whole.step, &batch, 3, 0.5, &a, &err));
     for (size_t c = 0; c < sizeof cuts / sizeof *cuts; c++) {
         small_experiment(
             small, &cut_experiment, NO_NORM,
             arena_format(&small->arena, "%s  micro_batch: %d\n%s", train, cuts[c], extra));
         open_trainer(&cut, &cut_experiment, device);
-        MUST(step_run(&cut.step, &batch, 3, 0, 0.5, &b, &err));
+        MUST(step_run(&cut.step, &batch, 3, 0.5, &b, &err));
         double gradient = distance(&cut.params, &whole.params, ARENA_GRADIENT);
         double moved = distance(&cut.params, &whole.params, ARENA_SLOT_0);
         double value = distance(&cut.params, &whole.params, ARENA_VALUE);
@@ -103,8 +103,8 @@ Test(step, padding_counts_for_nothing)
     open_trainer(&exact, &exact_experiment, "cpu");
     loader_seek(padded.loader, 0, 2);
     MUST(loader_next(padded.loader, &batch, &err));
-    MUST(step_run(&padded.step, &batch, 0, 0, 0.5, &a, &err));
-    MUST(step_run(&exact.step, &batch, 0, 0, 0.5, &b, &err)); /* reads the first 21 rows alone */
+    MUST(step_run(&padded.step, &batch, 0, 0.5, &a, &err));
+    MUST(step_run(&exact.step, &batch, 0, 0.5, &b, &err)); /* reads the first 21 rows alone */
     cr_expect(fabs(a.loss - b.loss) <= 1e-6 * b.loss, "%.9g and %.9g", a.loss, b.loss);
     cr_expect(distance(&padded.params, &exact.params, ARENA_VALUE) <= 1e-6, "weights %g",
               distance(&padded.params, &exact.params, ARENA_VALUE));
@@ -138,7 +138,7 @@ Test(step, averages_follow_their_formula_and_a_skipped_step_changes_nothing)
     struct step_result result;
     for (int step = 0; step < STEPS; step++) {
         MUST(loader_next(trainer.loader, &batch, &err));
-        MUST(step_run(&trainer.step, &batch, step, step, 0.05, &result, &err));
+        MUST(step_run(&trainer.step, &batch, step, 0.05, &result, &err));
         cr_assert(!result.skipped);
         for (int a = 0; a < 2; a++)
             for (int64_t i = 0; i < params_size(&trainer.params, from[a]); i++) {
@@ -159,7 +159,7 @@ Test(step, averages_follow_their_formula_and_a_skipped_step_changes_nothing)
     memcpy(labels, batch.target, sizeof labels);
     labels[5] = 7; /* no such class: this row's loss is NaN */
     batch.target = labels;
-    MUST(step_run(&trainer.step, &batch, STEPS, STEPS, 0.05, &result, &err));
+    MUST(step_run(&trainer.step, &batch, STEPS, 0.05, &result, &err));
     cr_expect(result.skipped);
     for (int a = 0; a < 4; a++)
         cr_expect_arr_eq(trainer.params.memory[all[a]], before[a],

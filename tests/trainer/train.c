@@ -174,7 +174,7 @@ Test(train, a_trainers_state_comes_back_and_a_broken_one_is_refused)
     a = (struct trainer){ .experiment = &experiment,
                           .epoch_steps = 5,
                           .number = 13,
-                          .time = 12,
+                          .step.block = { .optimizer_time = 12, .loss_scale = 1 },
                           .waited = 2,
                           .has_stop_best = true,
                           .stop_best = 0.1,
@@ -201,7 +201,8 @@ Test(train, a_trainers_state_comes_back_and_a_broken_one_is_refused)
     MUST(trainer_restore(&b, state, &err));
     json_t *again = trainer_state(&b);
     cr_expect(json_equal(state, again));
-    cr_expect(b.number == 13 && b.time == 12 && !b.stopping_early && b.last_checkpoint == 13);
+    cr_expect(b.number == 13 && step_state(&b.step).time == 12 && !b.stopping_early &&
+              b.last_checkpoint == 13);
     json_t *all[] = { state, again, a.saves, a.metrics, b.saves, b.metrics };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) json_decref(all[i]);
     small_close(&small);
