@@ -255,8 +255,7 @@ static enum code check_entry(struct incoming *incoming, const json_t *row, struc
     int64_t number;
     TRY(json_get_text(&model, row, "model", path, err));
     TRY(json_get_int(&number, row, "number", path, err));
-    bool registers = entry->kind == ENTRY_REGISTER || entry->kind == ENTRY_IMPORT ||
-                     entry->kind == ENTRY_ADOPT;
+    bool registers = entry_registers(entry);
     const char *stated = entry_text(entry, "model");
     if (registers && stated && strcmp(stated, model) == 0 && entry_int(entry, "number") == number &&
         entry_digest(entry, &incoming->digest, "digest") &&
