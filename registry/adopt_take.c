@@ -14,6 +14,7 @@ struct taking {
     struct oci_version files;
     struct digest documents; /* zero: none */
     json_t *evidence;        /* of evidence: its one row; borrowed */
+    json_t *card;            /* of a version: names of what people wrote on its card; borrowed */
     int64_t number;
 };
 
@@ -98,6 +99,7 @@ static enum code decide_version(void *context, const struct state *state, struct
     json_object_set_new(draft->body, "facts", json_object());
     json_object_set_new(draft->body, "variant",
                         json_string(taking->files.variant == WEIGHTS_EMA ? "ema" : "raw"));
+    json_object_set(draft->body, "card", taking->card);
     draft_subject(draft, &taking->files.model_digest);
     return OK;
 }
@@ -144,9 +146,11 @@ enum code adopt_version(struct adopting *adopting, int64_t *number, const struct
         TRY(documents_register(&taking.documents, adopting->registry, &opts, &taking.files,
                                &foreign->digest, err));
     }
-    TRY(registry_commit(adopting->registry, decide_version, &taking, NULL, err));
+    TRY(documents_card_names(&taking.card, adopting->registry, &taking.documents, err));
+    enum code code = registry_commit(adopting->registry, decide_version, &taking, NULL, err);
+    json_decref(taking.card);
     *number = taking.number;
-    return OK;
+    return code;
 }
 
 static enum code decide_evidence(void *context, const struct state *state, struct draft *draft,
