@@ -84,9 +84,9 @@ static enum code run_init(struct invocation *in, struct err *err)
     return OK;
 }
 
-/* The key of whoever adds. Where the registry has keys it signs entry and documents; in one without,
- * only --key is asked, and it signs the documents alone: model.sig says who made the files, whatever
- * the registry trusts. */
+/* The key of whoever adds. Where the registry has keys it signs entry and documents; in one
+ * without, only --key is asked, and it signs the documents alone: model.sig says who made the
+ * files, whatever the registry trusts. */
 static enum code open_adding(struct invocation *in, struct registry *registry, struct key *key,
                              struct err *err)
 {
