@@ -130,7 +130,11 @@ static void lineage_text(struct str *out, const json_t *lineage)
             str_addf(out, "  run      %s, seed %lld, started %s\n           configuration %s\n",
                      text_in(made, "name"), number_in(made, "seed"), text_in(made, "started"),
                      text_in(made, "config_digest"));
-        if (json_object_get(made, "origin"))
+        if (*text_in(json_object_get(made, "origin"), "layout"))
+            str_addf(out, "  origin   adopted from models/%s, tag '%s'\n",
+                     text_in(json_object_get(made, "origin"), "layout"),
+                     text_in(json_object_get(made, "origin"), "tag"));
+        else if (json_object_get(made, "origin"))
             str_addf(out, "  origin   registry %s, entry %lld\n",
                      text_in(json_object_get(made, "origin"), "registry"),
                      number_in(json_object_get(made, "origin"), "seq"));

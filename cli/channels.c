@@ -34,6 +34,8 @@ static const struct option rollback_options[] = {
 static const struct option deploy_options[] = {
     REGISTRY_OPTION,
     DEVICE_OPTION,
+    { "layout", OPTION_TEXT, "NAME",
+      "folder (default), or image: a plain OCI image for Kubernetes volumes." },
     { "status", OPTION_TEXT, "DIR", "Shows what DIR holds, every file hashed." },
     { "probe", OPTION_TEXT, "CMD", "Asks the server after the swap; swaps back when it fails." },
     { "probe-timeout", OPTION_INT, "SECONDS", "How long CMD may take; default 60." },
@@ -169,12 +171,18 @@ static enum code run_deploy(struct invocation *in, struct err *err)
     }
     struct registry registry;
     struct deployed deployed;
-    const char *device = text_of(in, "device");
+    const char *device = text_of(in, "device"), *layout = text_of(in, "layout");
     if (device && strcmp(device, "auto") == 0) device = NULL;
+    if (layout && deploy_layout_find(layout) == DEPLOY_LAYOUTS) {
+        err_set(err, USAGE, "unknown layout '%s': folder or image", layout);
+        return err_hint(err, "A folder holds the files themselves; an image is what container "
+                             "tools copy and mount.");
+    }
     TRY(open_named(in, &registry, err));
     struct deploy_opts opts = { .ref = in->args[0],
                                 .dir = in->args[1],
                                 .device = device,
+                                .layout = layout ? deploy_layout_find(layout) : DEPLOY_FOLDER,
                                 .probe = text_of(in, "probe"),
                                 .environment = in->environment,
                                 .timeout_s = (int)int_of(in, "probe-timeout", 0) };

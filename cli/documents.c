@@ -176,8 +176,10 @@ void status_text(struct str *out, const json_t *status, const char *dir)
     const json_t *bundles = json_object_get(status, "bundles");
     str_addf(out, "%s/current holds ", dir);
     add_version(out, current);
-    str_addf(out, ", every file as it should be\n  version digest  %s\n  model digest    %s\n",
-             text_in(current, "digest"), text_in(current, "model_digest"));
+    bool image = json_object_get(current, "image") != NULL;
+    str_addf(out, "%s, every file as it should be\n", image ? " as an image" : "");
+    str_addf(out, "  version digest  %s\n  model digest    %s\n", text_in(current, "digest"),
+             text_in(current, "model_digest"));
     if (json_is_string(json_object_get(status, "registry")))
         str_addf(out, "  registry        " SHORT ", seen up to entry %lld\n",
                  text_in(status, "registry"), number_in(status, "seq"));

@@ -1,10 +1,11 @@
-/* pawl registry repair, gc, export, import, hooks: keeping a registry whole and small, carrying
- * versions to another one, telling others. */
+/* pawl registry repair, gc, adopt, export, import, hooks: keeping a registry whole and small,
+ * taking in what other tools put there, carrying versions to another one, telling others. */
 
 #include "cli/documents.h"
 #include "cli/groups.h"
 #include "cli/secret.h"
 #include "cli/shared.h"
+#include "registry/adopt.h"
 #include "registry/export.h"
 #include "registry/gc.h"
 #include "registry/hook.h"
@@ -13,6 +14,7 @@
 #include "base/units.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct option repair_options[] = {
     REGISTRY_OPTION,
@@ -94,6 +96,57 @@ static enum code run_gc(struct invocation *in, struct err *err)
     enum code code = registry_gc(&registry, &result, &opts, err);
     if (!code) print_document(in, result, gc_text);
     json_decref(result);
+    registry_close(&registry);
+    return code;
+}
+
+static const struct option adopt_options[] = {
+    REGISTRY_OPTION, { "dry-run", OPTION_FLAG, NULL, "Only says what is foreign." },
+    REASON_OPTION,   KEY_OPTIONS,
+    { 0 },
+};
+
+static void adopt_row(struct str *out, const json_t *row, bool dry)
+{
+    const char *done = text_in(row, "done"), *tag = text_in(row, "tag");
+    bool adopts = strcmp(done, "adopted") == 0;
+    str_addf(out, "%s%s %s", dry && adopts ? "would be " : "", done, text_in(row, "what"));
+    if (number_in(row, "number"))
+        str_addf(out, " %s@%lld", text_in(row, "model"), number_in(row, "number"));
+    str_addf(out, " %.19s", text_in(row, "digest"));
+    if (*tag) str_addf(out, " (tag '%s')", tag);
+    str_addf(out, " in models/%s", text_in(row, "model"));
+    if (*text_in(row, "reason")) str_addf(out, ": %s", text_in(row, "reason"));
+    str_add(out, "\n");
+}
+
+static void adopt_text(struct str *out, const json_t *result)
+{
+    const json_t *row;
+    size_t i;
+    bool dry = json_is_true(json_object_get(result, "dry_run"));
+    const json_t *foreign = json_object_get(result, "foreign");
+    json_array_foreach(foreign, i, row) adopt_row(out, row, dry);
+    if (!json_array_size(foreign)) str_add(out, "nothing foreign\n");
+    size_t mended = json_array_size(json_object_get(result, "mended"));
+    if (mended) str_addf(out, "put right %zu links and files of layouts\n", mended);
+}
+
+static enum code run_adopt(struct invocation *in, struct err *err)
+{
+    struct registry registry;
+    json_t *result = NULL;
+    const char *reason = text_of(in, "reason");
+    struct adopt_opts opts = { .model = in->arg_count ? in->args[0] : NULL,
+                               .dry_run = given(in, "dry-run"),
+                               .actor = actor_of(in),
+                               .reason = reason ? reason : "adopted from the model's layout" };
+    struct key key;
+    TRY(open_signing(in, &registry, &key, err));
+    enum code code = registry_adopt(&registry, &result, &opts, err);
+    if (result) print_document(in, result, adopt_text);
+    json_decref(result);
+    key_release(&key);
     registry_close(&registry);
     return code;
 }
@@ -222,6 +275,18 @@ const struct command keep_commands[] = {
       .example = "pawl registry gc --registry registry",
       .options = gc_options,
       .run = run_gc },
+    { .name = "registry adopt",
+      .args = "[MODEL]",
+      .least = 0,
+      .most = 1,
+      .help = "Takes in what other tools put into a model's OCI layout, and puts the layout right.",
+      .detail =
+          "A foreign version becomes the model's next number, documents about a version become"
+          "\nevidence; every byte is hashed on the way in. Anything else is refused (exit 5) and"
+          "\nstays where it lies. Tags, links and oci-layout are then as the journal says.",
+      .example = "pawl registry adopt fashion --registry registry",
+      .options = adopt_options,
+      .run = run_adopt },
     { .name = "registry export",
       .args = "REF...",
       .least = 1,

@@ -1,4 +1,5 @@
 /* pawl registry: making one, adding versions, asking questions. */
+#include "base/log.h"
 #include "base/utf8.h"
 #include "cli/documents.h"
 #include "cli/groups.h"
@@ -83,11 +84,27 @@ static enum code run_init(struct invocation *in, struct err *err)
     return OK;
 }
 
+/* The key of whoever adds. Where the registry has keys it signs entry and documents; in one
+ * without, only --key is asked, and it signs the documents alone: model.sig says who made the
+ * files, whatever the registry trusts. */
+static enum code open_adding(struct invocation *in, struct registry *registry, struct key *key,
+                             struct err *err)
+{
+    memset(key, 0, sizeof *key);
+    TRY(open_named(in, registry, err));
+    enum code code = registry->open && !given(in, "key") ? OK : secret_key(in, key, err);
+    if (code)
+        registry_close(registry);
+    else
+        registry->key = key->pkey ? key : NULL;
+    return code;
+}
+
 static enum code run_add(struct invocation *in, struct err *err)
 {
     struct registry registry;
     struct key key;
-    TRY(open_signing(in, &registry, &key, err));
+    TRY(open_adding(in, &registry, &key, err));
     struct added added;
     struct add_request request = { .source = in->args[0],
                                    .name = text_of(in, "as"),
@@ -102,15 +119,19 @@ static enum code run_add(struct invocation *in, struct err *err)
     json_decref(card);
     if (!code) {
         char version[DIGEST_TEXT], model[DIGEST_TEXT];
-        json_t *document = json_pack(
-            "{s:s,s:s,s:I,s:s,s:s,s:b}", "pawl", "added/1", "model", request.name, "number",
-            (json_int_t)added.number, "digest", digest_text(&added.digest, version), "model_digest",
-            digest_text(&added.model_digest, model), "existed", added.existed);
+        json_t *document = json_pack("{s:s,s:s,s:I,s:s,s:s,s:b,s:b}", "pawl", "added/1", "model",
+                                     request.name, "number", (json_int_t)added.number, "digest",
+                                     digest_text(&added.digest, version), "model_digest",
+                                     digest_text(&added.model_digest, model), "existed",
+                                     added.existed, "signed", key.pkey != NULL && !added.existed);
         if (!print_json(in, document))
             printf("%s@%lld%s\n  version digest %s\n  model digest   %s\n", request.name,
                    (long long)added.number, added.existed ? " (was there already)" : "", version,
                    model);
         json_decref(document);
+        if (!key.pkey && !added.existed && !in->json)
+            log_note("note: added without a key: its documents are unsigned, and there is no "
+                     "model.sig; --key FILE makes it");
     }
     key_release(&key);
     registry_close(&registry);
@@ -226,7 +247,9 @@ const struct command registry_commands[] = {
       .help = "Adds a run's best checkpoint, a checkpoint or a bundle as a model's next version.",
       .detail =
           "SOURCE is the directory of a run, a checkpoint or a bundle. The same content is the "
-          "same version:\nadding it again prints the number that it has.",
+          "same version:\nadding it again prints the number that it has; with a card that says "
+          "something new, that is\nrecorded. In a registry without keys, --key signs the documents "
+          "about the version, model.sig\namong them, and nothing else.",
       .example = "pawl registry add runs/fashion-cnn --as fashion --registry registry",
       .options = add_options,
       .run = run_add },

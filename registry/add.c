@@ -7,6 +7,7 @@
 
 #include "model/safetensors.h"
 #include "registry/bundle.h"
+#include "registry/card.h"
 #include "registry/commit.h"
 #include "registry/documents.h"
 #include "registry/golden.h"
@@ -191,6 +192,32 @@ static enum code store_files(struct adding *adding, const struct registry *regis
     return OK;
 }
 
+/* The version is here already; what people write about it may be new. */
+static enum code decide_card(const struct adding *adding, const struct model_line *model,
+                             const struct version *same, struct draft *draft, struct err *err)
+{
+    const struct add_opts *opts = adding->opts;
+    json_t *before = NULL;
+    struct digest evidence;
+    if (!opts->card) return OK;
+    TRY(documents_card(&before, adding->registry, &same->evidence, err));
+    bool known = json_equal(before, opts->card) && same->card == card_stated(opts->card);
+    json_decref(before);
+    if (known) return OK;
+    TRY(documents_recard(&evidence, adding->registry, model, same, opts->card, err));
+    draft->kind = ENTRY_ADOPT;
+    draft->actor = opts->actor;
+    draft->reason = opts->reason;
+    draft->body = json_pack("{ss so so s{ss}}", "model", opts->model, "card",
+                            card_names(card_stated(opts->card)), "evidence", json_array(), "origin",
+                            "type", "card/1");
+    json_set_digest(draft->body, "digest", &same->digest);
+    json_set_digest(draft->body, "documents", &evidence);
+    draft_subject(draft, &same->digest);
+    draft_subject(draft, &evidence);
+    return OK;
+}
+
 static enum code decide(void *context, const struct state *state, struct draft *draft,
                         struct err *err)
 {
@@ -201,7 +228,7 @@ static enum code decide(void *context, const struct state *state, struct draft *
     const struct version *same = model ? model_version_of(model, &adding->added->digest) : NULL;
     adding->added->existed = same != NULL;
     adding->added->number = same ? same->number : model ? (int64_t)model->version_count + 1 : 1;
-    if (same) return OK;
+    if (same) return decide_card(adding, model, same, draft, err);
     TRY(documents_register(&evidence, adding->registry, opts, &adding->version,
                            &adding->added->digest, err));
     draft->kind = ENTRY_REGISTER;
@@ -215,6 +242,7 @@ static enum code decide(void *context, const struct state *state, struct draft *
     json_set_digest(draft->body, "model_digest", &adding->added->model_digest);
     draft_subject(draft, &adding->added->digest);
     draft_subject(draft, &adding->added->model_digest);
+    json_object_set_new(draft->body, "card", card_names(card_stated(opts->card)));
     json_set_digest(draft->body, "documents", &evidence);
     draft_subject(draft, &evidence);
     return OK;

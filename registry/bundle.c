@@ -3,22 +3,52 @@
 
 #include "base/str.h"
 #include "registry/commit.h"
+#include "registry/image.h"
 
 #include <string.h>
 
 enum { BUNDLE_LIMIT = 1 << 20 };
 
-char *bundle_name(struct arena *arena, const struct digest *digest)
+static const struct {
+    const char *name, *prefix;
+} layouts[DEPLOY_LAYOUTS] = {
+    [DEPLOY_FOLDER] = { .name = "folder", .prefix = "sha256-" },
+    [DEPLOY_IMAGE] = { .name = "image", .prefix = "image-" },
+};
+
+enum deploy_layout deploy_layout_find(const char *name)
+{
+    int layout = 0;
+    while (layout < DEPLOY_LAYOUTS && strcmp(layouts[layout].name, name) != 0) layout++;
+    return (enum deploy_layout)layout;
+}
+
+char *bundle_name(struct arena *arena, enum deploy_layout layout, const struct digest *digest)
 {
     char text[DIGEST_TEXT];
     digest_text(digest, text);
-    text[strlen("sha256")] = '-';
-    return arena_copy(arena, text);
+    return arena_format(arena, "%s%s", layouts[layout].prefix, text + strlen("sha256:"));
+}
+
+/* The layout that a bundle's name says; DEPLOY_LAYOUTS for any other name. */
+static enum deploy_layout layout_of(const char *name)
+{
+    int layout = 0;
+    for (; layout < DEPLOY_LAYOUTS; layout++) {
+        size_t len = strlen(layouts[layout].prefix);
+        if (text_starts(name, layouts[layout].prefix) && strlen(name) == len + 64) break;
+    }
+    return (enum deploy_layout)layout;
 }
 
 bool bundle_is_name(const char *name)
 {
-    return text_starts(name, "sha256-") && strlen(name) == DIGEST_TEXT - 1;
+    return layout_of(name) != DEPLOY_LAYOUTS;
+}
+
+static bool is_image(const char *path)
+{
+    return layout_of(path_base(path)) == DEPLOY_IMAGE;
 }
 
 static json_t *describe(const struct registry *registry, const struct resolved *version,
@@ -39,24 +69,34 @@ static json_t *describe(const struct registry *registry, const struct resolved *
     return json;
 }
 
+static enum code write_folder(const char *dir, const struct registry *registry, const json_t *json,
+                              const struct oci_version *files, struct err *err)
+{
+    struct arena arena = { 0 };
+    enum code code = OK;
+    for (int i = 0; !code && i < files->layer_count; i++)
+        code = store_copy(&registry->store, &files->layers[i].digest,
+                          path_join(&arena, dir, files->layers[i].name), err);
+    if (!code) code = json_publish(json, path_join(&arena, dir, "bundle.json"), err);
+    arena_release(&arena);
+    return code;
+}
+
 enum code bundle_write(const char *path, const struct registry *registry,
                        const struct resolved *version, const struct oci_version *files,
                        struct err *err)
 {
-    struct arena arena = { 0 };
     char temporary[1100];
     json_t *json = describe(registry, version, files);
     fs_temporary_name(temporary, sizeof temporary, path);
     enum code code = fs_mkdirs(temporary, err);
-    for (int i = 0; !code && i < files->layer_count; i++)
-        code = store_copy(&registry->store, &files->layers[i].digest,
-                          path_join(&arena, temporary, files->layers[i].name), err);
-    if (!code) code = json_publish(json, path_join(&arena, temporary, "bundle.json"), err);
+    if (!code)
+        code = is_image(path) ? image_write(temporary, registry, json, files, err)
+                              : write_folder(temporary, registry, json, files, err);
     if (!code) code = fs_sync_dir(temporary, err);
     if (!code) code = fs_publish_dir(temporary, path, err);
     if (code) fs_remove_tree(temporary, NULL);
     json_decref(json);
-    arena_release(&arena);
     return code;
 }
 
@@ -96,7 +136,9 @@ enum code bundle_check_alone(json_t **bundle, const char *path, struct err *err)
     const char *name = path_join(&arena, path, "bundle.json");
     enum code code = json_read(bundle, name, BUNDLE_LIMIT, "bundle/1", err);
     if (code == NOT_FOUND) code = err_set(err, DAMAGED, "'%s' is missing", name);
-    if (!code) code = check_files(path, *bundle, err);
+    if (!code)
+        code = json_object_get(*bundle, "image") ? image_check(path, *bundle, err)
+                                                 : check_files(path, *bundle, err);
     if (code) {
         json_decref(*bundle);
         *bundle = NULL;
@@ -111,6 +153,8 @@ enum code bundle_check(const char *path, const struct registry *registry,
 {
     json_t *got = NULL, *want = describe(registry, version, files);
     enum code code = bundle_check_alone(&got, path, err);
+    if (!code && is_image(path) && json_object_del(got, "layout") + json_object_del(got, "image"))
+        code = err_set(err, DAMAGED, "'%s/bundle.json' describes no image", path);
     if (!code && !json_equal(got, want))
         code = err_set(err, DAMAGED, "'%s/bundle.json' does not describe %s@%lld", path,
                        version->model, (long long)version->number);
@@ -119,19 +163,45 @@ enum code bundle_check(const char *path, const struct registry *registry,
     return code;
 }
 
-enum code bundle_probe(struct golden_result *result, const char *path,
-                       const struct resolved *version, const char *device, struct err *err)
+static enum code probe_folder(struct golden_result *result, const char *dir, const char *path,
+                              const struct resolved *version, const char *device, struct err *err)
 {
     struct arena arena = { 0 };
     struct weights weights;
-    enum code code = weights_load(&weights, path, false, err);
+    enum code code = weights_load(&weights, dir, false, err);
     if (code) return code;
     if (!digest_equal(&weights.digest, &version->model_digest))
         code = err_set(err, DAMAGED, "bundle '%s' holds another model than %s@%lld", path,
                        version->model, (long long)version->number);
     if (!code)
-        code = golden_probe(result, path_join(&arena, path, "sample.h5"), &weights, device, err);
+        code = golden_probe(result, path_join(&arena, dir, "sample.h5"), &weights, device, err);
     weights_release(&weights);
     arena_release(&arena);
     return code;
+}
+
+/* The layer's files as a runtime would see them. */
+static enum code probe_image(struct golden_result *result, const char *path,
+                             const struct resolved *version, const char *device, struct err *err)
+{
+    struct arena arena = { 0 };
+    char temporary[1100];
+    json_t *bundle = NULL;
+    fs_temporary_name(temporary, sizeof temporary, path);
+    enum code code = json_read(&bundle, path_join(&arena, path, "bundle.json"), BUNDLE_LIMIT,
+                               "bundle/1", err);
+    if (!code) code = fs_mkdirs(temporary, err);
+    if (!code) code = image_unpack(path, bundle, temporary, err);
+    if (!code) code = probe_folder(result, temporary, path, version, device, err);
+    fs_remove_tree(temporary, NULL);
+    json_decref(bundle);
+    arena_release(&arena);
+    return code;
+}
+
+enum code bundle_probe(struct golden_result *result, const char *path,
+                       const struct resolved *version, const char *device, struct err *err)
+{
+    return is_image(path) ? probe_image(result, path, version, device, err)
+                          : probe_folder(result, path, path, version, device, err);
 }

@@ -19,6 +19,15 @@ enum code card_load(json_t **card, struct arena *arena, const char *path, struct
 bool card_has(const json_t *card, const char *key);
 bool card_knows(const char *key);
 
+/* The fields of a card by name, NULL-terminated: a set of them is a bit for each. Those with
+ * something in them; a set as a list of names (new reference) and back, names of other programs
+ * left out; "license, contact" (arena). */
+extern const char *const card_words[];
+unsigned card_stated(const json_t *card);
+json_t *card_names(unsigned fields);
+unsigned card_fields_of(const json_t *names);
+const char *card_fields_text(struct arena *arena, unsigned fields);
+
 /* A number in the fewest digits that give the same double back; "n/a" for anything else. */
 enum { CARD_NUMBER = 40 };
 const char *card_number(char text[CARD_NUMBER], const json_t *number);

@@ -83,6 +83,47 @@ enum code card_load(json_t **card, struct arena *arena, const char *path, struct
     return OK;
 }
 
+const char *const card_words[] = { "summary",      "license",     "language",      "tags",
+                                   "base_model",   "contact",     "intended_use",  "users",
+                                   "out_of_scope", "limitations", "training_data", "ethics",
+                                   "tests",        NULL };
+
+unsigned card_stated(const json_t *card)
+{
+    unsigned fields = 0;
+    for (int i = 0; card_words[i]; i++)
+        if (card_has(card, card_words[i])) fields |= 1U << i;
+    return fields;
+}
+
+json_t *card_names(unsigned fields)
+{
+    json_t *names = json_array();
+    for (int i = 0; card_words[i]; i++)
+        if (fields >> i & 1) json_array_append_new(names, json_string(card_words[i]));
+    return names;
+}
+
+unsigned card_fields_of(const json_t *names)
+{
+    unsigned fields = 0;
+    for (size_t n = 0; n < json_array_size(names); n++) {
+        const char *name = json_string_value(json_array_get(names, n));
+        for (int i = 0; name && card_words[i]; i++)
+            if (strcmp(card_words[i], name) == 0) fields |= 1U << i;
+    }
+    return fields;
+}
+
+const char *card_fields_text(struct arena *arena, unsigned fields)
+{
+    const char *text = "";
+    for (int i = 0; card_words[i]; i++)
+        if (fields >> i & 1)
+            text = arena_format(arena, "%s%s%s", text, *text ? ", " : "", card_words[i]);
+    return text;
+}
+
 bool card_knows(const char *key)
 {
     for (const struct field *field = card_table; field->key; field++)

@@ -18,6 +18,7 @@ struct deploying {
     struct arena arena;
     struct registry *registry;
     const char *ref, *dir, *device;
+    enum deploy_layout layout;
     struct deployed *deployed;
     struct oci_version files;
     const char *path, *current; /* the bundle's path; what `current` points to, "" for nothing */
@@ -251,7 +252,7 @@ static enum code prepare(struct deploying *deploying, struct err *err)
     TRY(oci_read(registry, &deploying->files, &deployed->version.digest, err));
     TRY(fs_mkdirs(deploying->dir, err));
     TRY(read_current(&deploying->arena, &deploying->current, deploying->dir, err));
-    const char *name = bundle_name(&deploying->arena, &deployed->version.digest);
+    const char *name = bundle_name(&deploying->arena, deploying->layout, &deployed->version.digest);
     snprintf(deployed->bundle, sizeof deployed->bundle, "%s", name);
     deployed->unchanged = strcmp(deploying->current, name) == 0;
     deploying->path = path_join(&deploying->arena, deploying->dir, name);
@@ -313,6 +314,7 @@ enum code registry_deploy_probed(struct registry *registry, struct deployed *dep
                                    .ref = opts->ref,
                                    .dir = opts->dir,
                                    .device = opts->device,
+                                   .layout = opts->layout,
                                    .deployed = deployed };
     bool made;
     memset(deployed, 0, sizeof *deployed);

@@ -1,6 +1,7 @@
 /* Putting a version in place: pulled, idempotent, atomic; meant to be run from a timer.
  *
- *   DIR/sha256-<hex>/   one bundle per version: its files, and bundle.json that names them
+ *   DIR/sha256-<hex>/   one bundle per version: its files, and bundle.json that names them; or
+ *   DIR/image-<hex>/    the same files as the layer of a plain OCI image, in an OCI layout
  *   DIR/current         a relative link to the bundle in use, replaced by rename
  *   DIR/state.json      what was deployed and how far the registry's journal was then
  *
@@ -14,6 +15,11 @@
 
 enum { DEPLOY_KEEP = 3 };
 
+enum deploy_layout { DEPLOY_FOLDER, DEPLOY_IMAGE, DEPLOY_LAYOUTS };
+
+/* By its name, "folder" or "image"; DEPLOY_LAYOUTS for any other. */
+enum deploy_layout deploy_layout_find(const char *name);
+
 struct deployed {
     struct resolved version;
     char bundle[80]; /* the bundle's name in DIR */
@@ -22,9 +28,9 @@ struct deployed {
     double worst;    /* ... and the largest deviation among them */
 };
 
-/* Deploys what REF resolves to into DIR (made when missing), probing on `device` (NULL: "cpu").
- * HOPELESS when the probe fails: `current` stays what it was. REFUSED when DIR follows another
- * registry, or this one is older than at the last deployment; DAMAGED when its history was
+/* Deploys what REF resolves to as a folder into DIR (made when missing), probing on `device` (NULL:
+ * "cpu"). HOPELESS when the probe fails: `current` stays what it was. REFUSED when DIR follows
+ * another registry, or this one is older than at the last deployment; DAMAGED when its history was
  * rewritten since, or content or the bundle in use is damaged. After any failure the next call goes
  * on. */
 enum code registry_deploy(struct registry *registry, struct deployed *deployed, const char *ref,
@@ -32,9 +38,10 @@ enum code registry_deploy(struct registry *registry, struct deployed *deployed, 
 
 struct deploy_opts {
     const char *ref, *dir, *device; /* as above */
-    const char *probe;              /* a shell command; NULL: none */
-    char *const *environment;       /* for it */
-    int timeout_s;                  /* for it; 0: 60 */
+    enum deploy_layout layout;
+    const char *probe;        /* a shell command; NULL: none */
+    char *const *environment; /* for it */
+    int timeout_s;            /* for it; 0: 60 */
 };
 
 /* The same, and asks the real server: after the swap `probe` is run by /bin/sh with the bundle's

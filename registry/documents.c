@@ -1,6 +1,7 @@
 /* The table of documents, and what a bundle says: one row per kind, one reader. */
 #include "registry/documents.h"
 
+#include "registry/card.h"
 #include "registry/commit.h"
 #include "registry/documents_table.h"
 #include "registry/dsse.h"
@@ -356,4 +357,15 @@ enum code documents_card(json_t **card, const struct registry *registry,
     if (!code && !*card) *card = json_object();
     arena_release(&arena);
     return code;
+}
+
+enum code documents_card_names(json_t **names, const struct registry *registry,
+                               const struct digest *bundle, struct err *err)
+{
+    json_t *card = NULL;
+    *names = NULL;
+    TRY(documents_card(&card, registry, bundle, err));
+    *names = card_names(card_stated(card));
+    json_decref(card);
+    return OK;
 }

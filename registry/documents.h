@@ -66,6 +66,12 @@ enum code documents_register(struct digest *bundle, const struct registry *regis
                              const struct add_opts *opts, const struct oci_version *files,
                              const struct digest *digest, struct err *err);
 
+/* The same when people write about a version that is here: the documents of its newest bundle, with
+ * this card. */
+enum code documents_recard(struct digest *bundle, const struct registry *registry,
+                           const struct model_line *model, const struct version *version,
+                           const json_t *card, struct err *err);
+
 /* The same when a report is recorded: on the bundle that the state knows for the version, which the
  * state has. `document` and `scores` are the stored report.json and scores.h5. */
 struct report_opts;
@@ -121,6 +127,10 @@ enum code documents_json(json_t **json, const struct registry *registry,
  * reference. */
 enum code documents_card(json_t **card, const struct registry *registry,
                          const struct digest *bundle, struct err *err);
+
+/* The names of those that have something in them, as entries list them. New reference. */
+enum code documents_card_names(json_t **names, const struct registry *registry,
+                               const struct digest *bundle, struct err *err);
 
 /* Appends to `reports` the newest report of each suite about a model, oldest first; `but` (may be
  * NULL) is a suite to leave out. */

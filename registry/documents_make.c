@@ -342,3 +342,33 @@ enum code documents_report(struct digest *bundle, const struct registry *registr
     gathered_release(&gathered);
     return code;
 }
+
+enum code documents_recard(struct digest *bundle, const struct registry *registry,
+                           const struct model_line *model, const struct version *version,
+                           const json_t *card, struct err *err)
+{
+    struct gathered gathered = { .registry = registry, .version = version };
+    struct arena *arena = &gathered.arena;
+    gathered.reports = json_array();
+    enum code code = journal_read(&registry->journal, &gathered.entry, version->seq, err);
+    if (!code) code = oci_read(registry, &gathered.files, &version->digest, err);
+    if (!code)
+        code = read_description(&gathered.description, arena, registry, &gathered.files, err);
+    if (!code)
+        code = documents_reports(gathered.reports, registry, &registry->state,
+                                 &version->model_digest, NULL, err);
+    if (!code) {
+        struct record record = { .model = model->name,
+                                 .digest = version->digest,
+                                 .files = &gathered.files,
+                                 .facts = json_object_get(gathered.entry.body, "facts"),
+                                 .description = gathered.description,
+                                 .card = card,
+                                 .reports = gathered.reports,
+                                 .key = registry->key };
+        struct bundling bundling = { .registry = registry, .record = &record, .arena = arena };
+        code = make_bundle(bundle, &bundling, &version->evidence, err);
+    }
+    gathered_release(&gathered);
+    return code;
+}

@@ -359,3 +359,9 @@ bool entry_digest(const struct entry *entry, struct digest *digest, const char *
 {
     return digest_parse(digest, entry_text(entry, key));
 }
+
+bool entry_registers(const struct entry *entry)
+{
+    return entry->kind == ENTRY_REGISTER || entry->kind == ENTRY_IMPORT ||
+           (entry->kind == ENTRY_ADOPT && json_object_get(entry->body, "number"));
+}

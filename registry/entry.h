@@ -90,6 +90,9 @@ double time_parse(const char *text);
 /* Accepts a zeroed struct. */
 void entry_release(struct entry *entry);
 
+/* Whether it gives a version its number: register, import, and adopt of a version. */
+bool entry_registers(const struct entry *entry);
+
 /* Members of a body whose presence entry_parse has checked (absent or of another type: NULL, 0). */
 const char *entry_text(const struct entry *entry, const char *key);
 int64_t entry_int(const struct entry *entry, const char *key);

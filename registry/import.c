@@ -30,6 +30,7 @@ struct incoming {
     struct entry entry;
     struct digest digest, model_digest;
     struct digest documents; /* the bundle of documents about it; zero: none */
+    json_t *card;            /* the names of what people wrote on its card */
     json_t *evidence;        /* [{suite, report, verdict, files, entry}] */
     struct reach known;      /* reports that are here already */
     int64_t number;
@@ -161,6 +162,7 @@ static enum code take_documents(struct incoming *incoming, struct err *err)
     bool here = model && model_version_of(model, &incoming->digest);
     if (!has_documents(incoming) || (here && !json_array_size(incoming->evidence))) return OK;
     TRY(documents_walk(importing->registry, &incoming->documents, take_document, importing, err));
+    TRY(documents_card_names(&incoming->card, importing->registry, &incoming->documents, err));
     return documents_place(importing->registry, incoming->model, &incoming->documents,
                            &incoming->digest, err);
 }
@@ -207,6 +209,7 @@ static enum code decide(void *context, const struct state *state, struct draft *
     json_set_digest(draft->body, "model_digest", &incoming->model_digest);
     json_object_set_new(draft->body, "facts", facts ? json_incref(facts) : json_object());
     if (variant) json_object_set(draft->body, "variant", variant);
+    if (incoming->card) json_object_set(draft->body, "card", incoming->card);
     draft_subject(draft, &incoming->model_digest);
     return OK;
 }
@@ -255,8 +258,7 @@ static enum code check_entry(struct incoming *incoming, const json_t *row, struc
     int64_t number;
     TRY(json_get_text(&model, row, "model", path, err));
     TRY(json_get_int(&number, row, "number", path, err));
-    bool registers = entry->kind == ENTRY_REGISTER || entry->kind == ENTRY_IMPORT ||
-                     entry->kind == ENTRY_ADOPT;
+    bool registers = entry_registers(entry);
     const char *stated = entry_text(entry, "model");
     if (registers && stated && strcmp(stated, model) == 0 && entry_int(entry, "number") == number &&
         entry_digest(entry, &incoming->digest, "digest") &&
@@ -305,6 +307,7 @@ static enum code take_row(struct importing *importing, const json_t *row, struct
         entry_release(&incoming.entry);
     }
     json_decref(incoming.evidence);
+    json_decref(incoming.card);
     reach_release(&incoming.known);
     return code;
 }

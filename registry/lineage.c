@@ -127,7 +127,7 @@ static enum code visit(void *context, const struct entry *entry, struct err *err
 {
     (void)err;
     struct tracing *tracing = context;
-    bool registers = entry->kind == ENTRY_REGISTER || entry->kind == ENTRY_IMPORT;
+    bool registers = entry_registers(entry);
     return registers ? take(tracing, entry) : OK;
 }
 

@@ -1,12 +1,13 @@
 /* Reading the effective form of a policy, and asking it. */
 #include "registry/policy.h"
 
+#include "registry/card.h"
 #include "registry/state.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { KEYS_MOST = 256, CHANNELS_MOST = 64, LIST_MOST = 64, COUNT_MOST = 64 };
+enum { KEYS_MOST = 256, CHANNELS_MOST = 64, LIST_MOST = 64, COUNT_MOST = 64, SCORE_MOST = 7 };
 
 static const char *const role_names[SIGNER_COUNT] = {
     [SIGNER_TRAINER] = "trainer",   [SIGNER_EVALUATOR] = "evaluator",
@@ -153,13 +154,28 @@ static enum code parse_word(bool *second, const json_t *json, const char *key,
     return *second || strcmp(text, words[0]) == 0 ? OK : broken(name, "a wrong word", key, err);
 }
 
+/* What policies before these rules did not have: both or none of it. */
+static enum code parse_readiness(struct policy_channel *channel, size_t *members,
+                                 const json_t *json, const char *name, struct err *err)
+{
+    int count = 0;
+    if (!json_object_get(json, "card") && !json_object_get(json, "score")) return OK;
+    while (card_words[count]) count++;
+    TRY(parse_bits(&channel->card, json, "card", card_words, count, name, err));
+    TRY(json_get_real(&channel->score, json, "score", name, err));
+    if (!(channel->score >= 0) || channel->score > SCORE_MOST)
+        return broken(name, "a score below 0 or above 7", channel->name, err);
+    *members += 2;
+    return OK;
+}
+
 static enum code parse_channel(struct policy *policy, struct arena *arena, const json_t *json,
                                const char *name, struct err *err)
 {
     static const char *const verdicts[] = { "pass", "inconclusive" };
     static const char *const baselines[2] = { "current", "pinned" };
     static const char *const unsealed[2] = { "refuse", "allow" };
-    enum { MEMBERS = 10 };
+    size_t members = 10;
     struct policy_channel *channel = &policy->channels[policy->channel_count];
     const char *text;
     unsigned accepted;
@@ -180,7 +196,8 @@ static enum code parse_channel(struct policy *policy, struct arena *arena, const
     TRY(parse_word(&channel->pinned, json, "baseline", baselines, name, err));
     TRY(parse_word(&channel->unsealed, json, "unsealed", unsealed, name, err));
     TRY(parse_bits(&channel->waive, json, "waive", waivable_names, WAIVABLE_COUNT, name, err));
-    if (json_object_size(json) != MEMBERS) return broken(name, "members", channel->name, err);
+    TRY(parse_readiness(channel, &members, json, name, err));
+    if (json_object_size(json) != members) return broken(name, "members", channel->name, err);
     policy->channel_count++;
     return OK;
 }

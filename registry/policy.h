@@ -48,6 +48,8 @@ struct policy_channel {
     double fresh_s;                  /* oldest report, in seconds; 0: any age */
     int64_t approvals[SIGNER_COUNT]; /* persons with that role, by role; 0: none needed */
     int64_t exposure; /* most candidates shown to the report's split; 0: any number */
+    unsigned card;    /* bit per card_words: fields that the model card must have */
+    double score;     /* smallest ML Test Score; 0: any */
     bool pinned;      /* the sealed baseline may have moved on */
     bool unsealed;    /* reports without a seal count */
     unsigned waive;   /* bit per waivable rule that a waiver may set aside */

@@ -1,6 +1,7 @@
 /* The keys of a policy, and the way from its file to the effective form. */
 #include "registry/policy.h"
 
+#include "registry/card.h"
 #include "registry/state.h"
 
 #include <string.h>
@@ -68,6 +69,10 @@ static const struct field waive_item = { .type = FIELD_WORD,
                                          .words = waive_words,
                                          .example = "fresh" };
 
+static const struct field card_item = { .type = FIELD_WORD,
+                                        .words = card_words,
+                                        .example = "license" };
+
 static const struct field channel_fields[] = {
     { .key = "name",
       .type = FIELD_NAME,
@@ -121,6 +126,21 @@ static const struct field channel_fields[] = {
       .help = "How many different candidates may have been shown to the report's split; 0: any "
               "number.",
       .example = "20" },
+    { .key = "card",
+      .type = FIELD_LIST,
+      .item = &card_item,
+      .fallback = "[]",
+      .since = "0.2",
+      .help = "Fields that people must have written on the version's card (`registry add --card`).",
+      .example = "[license, intended_use, limitations]" },
+    { .key = "score",
+      .type = FIELD_REAL,
+      .low = 0,
+      .high = 7,
+      .fallback = "0",
+      .since = "0.2",
+      .help = "The smallest ML Test Score (`pawl score`): of each section's sum the least; 0: any.",
+      .example = "2.5" },
     { .key = "baseline",
       .type = FIELD_WORD,
       .words = baseline_words,

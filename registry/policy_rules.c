@@ -1,6 +1,7 @@
 /* The rules one by one: channel, version, stage; then what reports and persons say. */
 #include "registry/policy_rules.h"
 
+#include "registry/card.h"
 #include "registry/trust.h"
 
 #include <stdarg.h>
@@ -78,6 +79,37 @@ static enum code check_stage(struct relied *relied, struct arena *arena,
                     (long long)asking->version->number, rules->after[0]);
 }
 
+static enum code check_card(const struct asking *asking, struct err *err)
+{
+    struct arena arena = { 0 };
+    const struct policy_channel *rules = asking_rules(asking);
+    unsigned missing = rules ? rules->card & ~asking->version->card : 0;
+    if (!missing) return OK;
+    rules_refuse(asking, err, "rule card: its card does not state %s",
+                 card_fields_text(&arena, missing));
+    err_hint(err,
+             "Write them (card/1) and run `pawl registry add SOURCE --as %s --card FILE` with "
+             "what it was added from.",
+             asking->model->name);
+    arena_release(&arena);
+    return REFUSED;
+}
+
+static enum code check_score(const struct asking *asking, struct err *err)
+{
+    const struct policy_channel *rules = asking_rules(asking);
+    if (!rules || !(rules->score > 0) || asking->score >= rules->score) return OK;
+    if (asking->score < 0)
+        rules_refuse(asking, err, "rule score: nothing states its ML Test Score, %g is needed",
+                     rules->score);
+    else
+        rules_refuse(asking, err, "rule score: its ML Test Score is %g, at least %g is needed",
+                     asking->score, rules->score);
+    return err_hint(err,
+                    "`pawl score %s@%lld` says which tests are missing and what supplies each.",
+                    asking->model->name, (long long)asking->version->number);
+}
+
 enum code rules_promote(struct relied *relied, struct arena *arena, const struct asking *asking,
                         struct err *err)
 {
@@ -85,7 +117,9 @@ enum code rules_promote(struct relied *relied, struct arena *arena, const struct
     TRY(check_channel(asking, err));
     TRY(check_version(asking, err));
     TRY(check_stage(relied, arena, asking, err));
+    TRY(check_card(asking, err));
     TRY(rules_reports(relied, arena, asking, err));
+    TRY(check_score(asking, err));
     return rules_approvals(relied, arena, asking, err);
 }
 

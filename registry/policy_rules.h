@@ -19,6 +19,7 @@ struct asking {
     int64_t held;                  /* what it holds now, 0 for nothing */
     const struct digest *required; /* suites that the caller wants besides the policy's */
     size_t required_count;
+    double score; /* its ML Test Score; below 0 where nobody worked it out */
     double now_s;
 };
 

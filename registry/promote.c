@@ -4,12 +4,14 @@
 
 #include "registry/commit.h"
 #include "registry/policy_rules.h"
+#include "registry/score.h"
 #include "registry/trust.h"
 
 #include <stdio.h>
 #include <string.h>
 
 struct moving {
+    const struct registry *registry;
     const struct move_opts *opts;
     enum entry_kind kind;
     struct moved *moved;
@@ -101,6 +103,16 @@ static void fill_relied(struct draft *draft, const struct relied *relied, const 
     json_set_digest(draft->body, "policy", &state->policy.digest);
 }
 
+/* The score is worked out only where the policy asks for one. */
+static enum code ask_score(const struct moving *moving, struct asking *asking, struct err *err)
+{
+    const struct policy_channel *rules = asking_rules(asking);
+    asking->score = -1;
+    if (!rules || !(rules->score > 0)) return OK;
+    return registry_score_value(&asking->score, moving->registry, asking->state,
+                                asking->model->name, asking->version->number, err);
+}
+
 static struct asking ask(const struct moving *moving, const struct state *state,
                          const struct model_line *model, const struct version *version)
 {
@@ -128,7 +140,8 @@ static enum code decide_promote(void *context, const struct state *state, struct
     struct arena arena = { 0 };
     struct relied relied;
     struct asking asking = ask(moving, state, model, version);
-    enum code code = rules_promote(&relied, &arena, &asking, err);
+    enum code code = ask_score(moving, &asking, err);
+    if (!code) code = rules_promote(&relied, &arena, &asking, err);
     if (!code && !state->open && opts->required_count) { /* and as replay will ask it */
         asking.required_count = 0;
         code = rules_promote(&relied, &arena, &asking, err);
@@ -136,6 +149,7 @@ static enum code decide_promote(void *context, const struct state *state, struct
     if (!code) {
         fill(moving, draft, &asking);
         fill_relied(draft, &relied, state);
+        if (asking.score >= 0) json_object_set_new(draft->body, "score", json_real(asking.score));
     }
     arena_release(&arena);
     return code;
@@ -198,13 +212,17 @@ static enum code move(struct registry *registry, struct moving *moving, registry
 enum code registry_promote(struct registry *registry, struct moved *moved,
                            const struct move_opts *opts, struct err *err)
 {
-    struct moving moving = { .opts = opts, .kind = ENTRY_PROMOTE, .moved = moved };
+    struct moving moving = {
+        .registry = registry, .opts = opts, .kind = ENTRY_PROMOTE, .moved = moved
+    };
     return move(registry, &moving, decide_promote, err);
 }
 
 enum code registry_rollback(struct registry *registry, struct moved *moved,
                             const struct move_opts *opts, struct err *err)
 {
-    struct moving moving = { .opts = opts, .kind = ENTRY_ROLLBACK, .moved = moved };
+    struct moving moving = {
+        .registry = registry, .opts = opts, .kind = ENTRY_ROLLBACK, .moved = moved
+    };
     return move(registry, &moving, decide_rollback, err);
 }

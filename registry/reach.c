@@ -92,8 +92,7 @@ static enum code visit(void *context, const struct entry *entry, struct err *err
     reach_json(reach, json_object_get(entry->json, "body"));
     if (entry->kind == ENTRY_RETIRE && entry_digest(entry, &digest, "digest"))
         append(&reach->arena, &reach->retired, &reach->retired_count, &digest);
-    if ((entry->kind == ENTRY_REGISTER || entry->kind == ENTRY_IMPORT) &&
-        entry_digest(entry, &digest, "digest"))
+    if (entry_registers(entry) && entry_digest(entry, &digest, "digest"))
         append(&reach->arena, &reach->manifests, &reach->manifest_count, &digest);
     return OK;
 }

@@ -78,7 +78,8 @@ struct added {
 };
 
 /* Adds a checkpoint's model (its EMA where the run kept one), or a bundle's, as the next version of
- * a model name.
+ * a model name. A version that is there already keeps its number; a card that says something new
+ * about it is recorded.
  * The weights are written as safetensors and read back, and the model digest of what was read must
  * be the checkpoint's; then they run on the sample, whose outputs are stored. The same content
  * again gives the number that it has. DAMAGED (checkpoint, stored content), USAGE (name, facts too

@@ -210,3 +210,21 @@ enum code repair_content(struct repairing *repairing, struct err *err)
     reach_release(&retired);
     return code;
 }
+
+enum code repair_model(struct repairing *repairing, const struct model_line *model, struct err *err)
+{
+    struct reach retired = { 0 };
+    struct head head = { 0 };
+    const struct registry *registry = &repairing->registry;
+    enum code code = journal_walk(&registry->journal, &head, note_retired, &retired, err);
+    if (!code) code = mend_layout(repairing, model, err);
+    for (size_t i = 0; !code && i < model->version_count; i++) {
+        const struct version *version = &model->versions[i];
+        const char *what = arena_format(&repairing->arena, "%s@%lld", model->name,
+                                        (long long)version->number);
+        code = mend_version(repairing, &retired, model, version, err);
+        if (!code) code = mend_bundle(repairing, model->name, what, &version->evidence, err);
+    }
+    reach_release(&retired);
+    return code;
+}

@@ -31,4 +31,8 @@ enum code repair_journal(struct repairing *repairing, struct err *err);
 /* Mends content, links and layouts of all versions and reports. */
 enum code repair_content(struct repairing *repairing, struct err *err);
 
+/* The same for one model's layout and versions, with the newest documents about each. */
+enum code repair_model(struct repairing *repairing, const struct model_line *model,
+                       struct err *err);
+
 #endif

@@ -86,8 +86,8 @@ static enum code check_row(const struct registry *registry, struct resolved *res
     struct version version = { .number = row->number, .seq = (int64_t)row->seq };
     TRY(journal_read(&registry->journal, &entry, version.seq, err));
     const char *model = entry_text(&entry, "model");
-    *found = (entry.kind == ENTRY_REGISTER || entry.kind == ENTRY_IMPORT) && model &&
-             strcmp(model, resolved->model) == 0 && entry_int(&entry, "number") == version.number &&
+    *found = entry_registers(&entry) && model && strcmp(model, resolved->model) == 0 &&
+             entry_int(&entry, "number") == version.number &&
              entry_digest(&entry, &version.digest, "digest") &&
              digest_equal(&version.digest, &row->digest) &&
              entry_digest(&entry, &version.model_digest, "model_digest");

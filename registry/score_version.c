@@ -46,6 +46,7 @@ static enum code tell(void *context, const struct entry *entry, struct err *err)
     struct scoring *scoring = context;
     const char *model = entry_text(entry, "model"), *channel = entry_text(entry, "channel");
     (void)err;
+    if (entry->seq > scoring->state->head.seq) return OK; /* after what is scored */
     if (!model || strcmp(model, scoring->model->name) != 0) return OK;
     json_array_append_new(
         scoring->history,

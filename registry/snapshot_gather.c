@@ -146,6 +146,7 @@ static void put_facts(struct gathering *g, struct gather_version *version, const
 
 static void take_version(struct gathering *g, const struct entry *entry)
 {
+    if (!entry_registers(entry)) return; /* evidence about one that is here */
     struct gather_model *model = model_of(g, entry_text(entry, "model"), true);
     if (entry_int(entry, "number") != (int64_t)model->version_count + 1) return;
     model->versions = grown(&g->arena, model->versions, model->version_count,
@@ -157,7 +158,7 @@ static void take_version(struct gathering *g, const struct entry *entry)
         .number = model->version_count,
         .actor = intern(g, entry->actor),
         .time = intern(g, entry->time),
-        .flags = entry->kind == ENTRY_IMPORT ? SNAP_IMPORTED : 0,
+        .flags = entry->kind == ENTRY_REGISTER ? 0 : SNAP_IMPORTED,
     };
     entry_digest(entry, &version->row.digest, "digest");
     entry_digest(entry, &version->row.model_digest, "model_digest");
@@ -238,6 +239,7 @@ enum code gather_entry(void *context, const struct entry *entry, struct err *err
         [ENTRY_REGISTER] = take_version, [ENTRY_IMPORT] = take_version,
         [ENTRY_REPORT] = take_report,    [ENTRY_PROMOTE] = take_move,
         [ENTRY_ROLLBACK] = take_move,    [ENTRY_RETIRE] = take_retirement,
+        [ENTRY_ADOPT] = take_version,
     };
     struct gathering *g = context;
     (void)err;

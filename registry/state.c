@@ -1,6 +1,7 @@
 /* Replaying the chain. One row per kind says how an entry changes the state. */
 #include "registry/state.h"
 
+#include "registry/card.h"
 #include "registry/notes.h"
 #include "registry/policy_rules.h"
 #include "registry/trust.h"
@@ -74,6 +75,7 @@ static enum code apply_version(struct state *state, const struct entry *entry,
         .actor = arena_copy(&state->arena, entry->actor),
         .time = arena_copy(&state->arena, entry->time),
         .signer = *signer,
+        .card = card_fields_of(json_object_get(entry->body, "card")),
     };
     if (name_check_model(name, NULL)) return entry_nonsense(entry, "no legal model name", err);
     const struct model_line *known = state_model(state, name);
@@ -116,6 +118,13 @@ static enum code check_allowed(const struct asking *asking, const struct entry *
     return code ? entry_nonsense(entry, why.message, err) : OK;
 }
 
+/* As the releaser signed it; `registry verify` works it out again from what it stands on. */
+static double stated_score(const struct entry *entry)
+{
+    const json_t *score = json_object_get(entry->body, "score");
+    return json_is_number(score) ? json_number_value(score) : -1;
+}
+
 static enum code apply_move(struct state *state, const struct entry *entry,
                             const struct signer *signer, struct err *err)
 {
@@ -152,6 +161,7 @@ static enum code apply_move(struct state *state, const struct entry *entry,
                                  .version = version,
                                  .channel = entry_text(entry, "channel"),
                                  .held = held,
+                                 .score = stated_score(entry),
                                  .now_s = state->time_s };
         TRY(check_allowed(&asking, entry, err));
     }
@@ -185,12 +195,33 @@ static enum code apply_retire(struct state *state, const struct entry *entry,
     return OK;
 }
 
-/* Foreign content that is taken in: a version where the entry gives it a number, else evidence. */
+/* People's words about a version that is here: its documents with the new card. */
+static enum code apply_card(struct state *state, const struct entry *entry, struct err *err)
+{
+    struct digest digest, documents;
+    bool found;
+    size_t at = place_of(state, entry_text(entry, "model"), &found);
+    entry_digest(entry, &digest, "digest");
+    const struct version *known = found ? model_version_of(&state->models[at], &digest) : NULL;
+    if (!known) return entry_nonsense(entry, "it names an unknown version", err);
+    if (!entry_digest(entry, &documents, "documents"))
+        return entry_nonsense(entry, "it has a card and no documents", err);
+    struct version *version = &state->models[at].versions[known->number - 1];
+    version->card = card_fields_of(json_object_get(entry->body, "card"));
+    version->evidence = documents;
+    state->models[at].evidence_seq = entry->seq;
+    return OK;
+}
+
+/* Foreign content that is taken in: a version where the entry gives it a number, else evidence, or
+ * a card. */
 static enum code apply_adopt(struct state *state, const struct entry *entry,
                              const struct signer *signer, struct err *err)
 {
     struct digest unused;
-    if (!json_object_get(entry->body, "number")) return OK;
+    bool numbered = json_object_get(entry->body, "number") != NULL;
+    if (!numbered && json_object_get(entry->body, "card")) return apply_card(state, entry, err);
+    if (!numbered) return OK;
     if (!entry_digest(entry, &unused, "model_digest"))
         return entry_nonsense(entry, "its version has no model digest", err);
     return apply_version(state, entry, signer, err);

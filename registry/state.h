@@ -26,6 +26,7 @@ struct version {
     struct signer signer;
     int64_t retired;        /* the entry that retired it, or 0 */
     struct digest evidence; /* of the newest bundle of documents about it; zero: none */
+    unsigned card;          /* bit per card_words: what people wrote on its card */
 };
 
 struct move {

@@ -259,3 +259,33 @@ out:
     arena_release(&arena);
     return code;
 }
+
+enum code store_pour(const struct store *store, struct fs_writer *writer,
+                     const struct digest *digest, uint64_t size, struct err *err)
+{
+    enum { PART = 1 << 20 };
+    struct arena arena = { 0 };
+    struct sha256 sha;
+    struct digest got;
+    int fd = -1;
+    uint64_t there = 0;
+    void *part = NULL;
+    const char *from = store_locate(&arena, store, digest);
+    sha256_begin(&sha);
+    enum code code = block_alloc(&part, PART, "a copy buffer", err);
+    if (!code) code = fs_open(&fd, from, &there, err);
+    if (code == NOT_FOUND) code = err_set(err, DAMAGED, "content '%s' is missing", from);
+    if (!code && there != size) code = wrong_content(from, err);
+    for (uint64_t at = 0; !code && at < size; at += PART) {
+        size_t len = size - at < PART ? (size_t)(size - at) : PART;
+        code = fs_pread(fd, part, len, at, from, err);
+        if (!code) sha256_add(&sha, part, len);
+        if (!code) code = fs_writer_add(writer, part, len, err);
+    }
+    sha256_end(&sha, &got);
+    if (!code && !digest_equal(&got, digest)) code = wrong_content(from, err);
+    fs_close(fd);
+    block_free(part);
+    arena_release(&arena);
+    return code;
+}

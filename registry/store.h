@@ -56,6 +56,11 @@ enum code store_adopt(const struct store *store, const char *path, const struct 
 enum code store_read(const struct store *store, struct arena *arena, struct bytes *bytes,
                      const struct digest *digest, size_t limit, struct err *err);
 
+/* Appends content of `size` bytes to a writer, hashed on the way. DAMAGED when it is not what it
+ * should be; what was appended is then of no use. */
+enum code store_pour(const struct store *store, struct fs_writer *writer,
+                     const struct digest *digest, uint64_t size, struct err *err);
+
 /* Publishes a verified copy at `path`, read-only. DAMAGED when the content is not what it should
  * be; `path` is then removed. */
 enum code store_copy(const struct store *store, const struct digest *digest, const char *path,

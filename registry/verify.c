@@ -5,6 +5,7 @@
 #include "base/str.h"
 #include "registry/checked.h"
 #include "registry/commit.h"
+#include "registry/score.h"
 #include "registry/statement.h"
 #include "registry/views.h"
 
@@ -77,10 +78,29 @@ bool verify_retired(const struct verifying *verifying, const struct digest *mani
     return false;
 }
 
+/* A promotion under a policy with a smallest score states the score: it must be what the registry
+ * said then. */
+static void verify_score(struct verifying *verifying, const struct entry *entry)
+{
+    const struct registry *registry = &verifying->registry;
+    const json_t *stated = json_object_get(entry->body, "score");
+    struct err err;
+    double score;
+    if (entry->kind != ENTRY_PROMOTE || !stated) return;
+    if (registry_score_value(&score, registry, &registry->state, entry_text(entry, "model"),
+                             entry_int(entry, "number"), &err))
+        verify_wrong(verifying, "the score in journal entry %lld cannot be worked out again: %s",
+                     (long long)entry->seq, err.message);
+    else if (!(json_number_value(stated) <= score))
+        verify_wrong(verifying, "journal entry %lld states a score of %g, but it was %g",
+                     (long long)entry->seq, json_number_value(stated), score);
+}
+
 static enum code visit(void *context, const struct entry *entry, struct err *err)
 {
     struct verifying *verifying = context;
     struct registry *registry = &verifying->registry;
+    verify_score(verifying, entry);
     TRY(state_apply(&registry->state, entry, err));
     registry->state.head = (struct head){ .seq = entry->seq, .digest = entry->digest };
     const char *name;

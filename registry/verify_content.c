@@ -2,6 +2,7 @@
 #include "registry/verify.h"
 
 #include "base/str.h"
+#include "registry/card.h"
 #include "registry/documents.h"
 #include "registry/oci.h"
 
@@ -49,6 +50,20 @@ bool verify_blob(struct verifying *verifying, const struct digest *digest, const
     return true;
 }
 
+/* What an entry says of the card is on the card; that this can be read is the bundle's to show. */
+static void verify_card(struct verifying *verifying, const struct version *version,
+                        const char *what)
+{
+    json_t *card = NULL;
+    if (!version->card) return;
+    if (documents_card(&card, &verifying->registry, &version->evidence, NULL)) return;
+    unsigned missing = version->card & ~card_stated(card);
+    json_decref(card);
+    if (missing)
+        verify_wrong(verifying, "%s: the journal says that its card states %s, which it does not",
+                     what, card_fields_text(&verifying->arena, missing));
+}
+
 static void verify_version(struct verifying *verifying, const struct model_line *model,
                            const struct version *version)
 {
@@ -63,6 +78,7 @@ static void verify_version(struct verifying *verifying, const struct model_line 
     }
     if (!digest_equal(&files.model_digest, &version->model_digest))
         verify_wrong(verifying, "%s: manifest and journal name different models", what);
+    verify_card(verifying, version, what);
     verify_blob(verifying, &files.config.digest, what);
     bool retired = verify_retired(verifying, &version->digest);
     for (int i = 0; i < files.layer_count; i++) {

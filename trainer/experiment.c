@@ -382,6 +382,8 @@ static const struct field registry_fields[] = {
     { 0 },
 };
 
+static const char *const deploy_layout_words[] = { "folder", "image", NULL };
+
 static const struct field deploy_fields[] = {
     { .key = "path",
       .type = FIELD_PATH,
@@ -390,6 +392,14 @@ static const struct field deploy_fields[] = {
       .affects = AFFECTS_PLACE,
       .help = "Directory that a release deploys into.",
       .example = "deploy" },
+    { .key = "layout",
+      .type = FIELD_WORD,
+      .words = deploy_layout_words,
+      .fallback = "folder",
+      .since = "0.1",
+      .affects = AFFECTS_PLACE,
+      .help = "What stands there: the version's files in a folder, or a plain OCI image of them.",
+      .example = "image" },
     { 0 },
 };
 

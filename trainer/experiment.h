@@ -61,7 +61,7 @@ struct experiment {
 
     const char *suite;                                        /* path, or NULL */
     const char *registry, *registry_model, *registry_channel; /* or NULL */
-    const char *deploy;                                       /* path, or NULL */
+    const char *deploy, *deploy_layout; /* path, or NULL; "folder" | "image" */
 };
 
 /* Reads the effective document. The document must outlive the result. Fails with CONFIG at the

@@ -130,7 +130,10 @@ static void read_places(struct experiment *e, struct arena *arena, const struct 
                                                          : e->name;
     e->registry_channel = node_has(root, "registry.channel") ? node_text(root, "registry.channel")
                                                              : "staging";
-    if (node_has(root, "deploy.path")) e->deploy = node_path(arena, root, "deploy.path");
+    if (node_has(root, "deploy.path")) {
+        e->deploy = node_path(arena, root, "deploy.path");
+        e->deploy_layout = node_text(root, "deploy.layout");
+    }
 }
 
 static const struct {

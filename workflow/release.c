@@ -178,7 +178,11 @@ static enum code step_deploy(struct chain *c, struct err *err)
     const char *ref = arena_format(&c->arena, "%s@%s", e->registry_model, e->registry_channel);
     const char *device = c->request->train->device;
     if (device && strcmp(device, "auto") == 0) device = NULL;
-    TRY(registry_deploy(&c->registry, &deployed, ref, e->deploy, device, err));
+    const struct deploy_opts opts = { .ref = ref,
+                                      .dir = e->deploy,
+                                      .device = device,
+                                      .layout = deploy_layout_find(e->deploy_layout) };
+    TRY(registry_deploy_probed(&c->registry, &deployed, &opts, err));
     report(c, STEP_DEPLOY, deployed.unchanged, arena_format(&c->arena, "%s/current", e->deploy),
            &deployed.version.digest);
     return OK;

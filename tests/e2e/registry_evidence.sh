@@ -32,6 +32,7 @@ expect 2 registry add runs/small --as small --card typo.yaml
 says "licence"
 expect 0 config check card.yaml
 expect 0 registry add runs/small --as small --card card.yaml
+says 'there is no model.sig; --key FILE makes it'
 expect 0 registry evidence small@1
 says 'provenance' 'ml-bom' 'README.md' 'unsigned'
 silent 'report.json' 'model.sig'
@@ -63,6 +64,30 @@ assert provenance["buildDefinition"]["externalParameters"]["config"] == manifest
 digests = [d["digest"].get("sha256") for d in provenance["buildDefinition"]["resolvedDependencies"]]
 assert manifest["data"]["digest"][7:] in digests and manifest["binary"][7:] in digests
 END
+
+# --- a registry without keys: --key of `registry add` signs the documents and no entry
+expect 0 registry key new --out maker.key
+expect 0 registry add runs/small --as signed --card card.yaml --key maker.key
+silent 'no model.sig'
+expect 0 registry evidence signed@1 --out signed --with-model
+says 'model.sig'
+key=$(openssl pkey -in maker.key -pubout 2>/dev/null)
+KEY=$key python3 - <<'END' || fail "model.sig does not verify with openssl"
+import base64, hashlib, json, os, subprocess
+bundle = json.load(open("signed/model/model.sig"))
+envelope = bundle["dsseEnvelope"]
+payload = base64.b64decode(envelope["payload"])
+kind = envelope["payloadType"].encode()
+open("pae", "wb").write(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+open("sig", "wb").write(base64.b64decode(envelope["signatures"][0]["sig"]))
+open("public.pem", "w").write(os.environ["KEY"] + "\n")
+subprocess.run(["openssl", "dgst", "-sha256", "-verify", "public.pem", "-signature", "sig", "pae"],
+               check=True, stdout=subprocess.DEVNULL)
+for row in json.loads(payload)["predicate"]["resources"]:
+    got = hashlib.sha256(open("signed/model/" + row["name"], "rb").read()).hexdigest()
+    assert got == row["digest"], row
+END
+grep -q '"signature"' registry/journal/000/*.json && fail "an entry of an open registry is signed"
 
 # --- the score
 expect 0 score small@1

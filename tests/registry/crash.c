@@ -302,6 +302,47 @@ static size_t read_in(int dir, const char *name, char *bytes, size_t room)
     return len > 0 ? (size_t)len : 0;
 }
 
+/* A digest in a document, by the path to it; in a list its first item counts. */
+static struct digest cited(const char *bytes, size_t len, const char *const *path)
+{
+    struct digest digest = { 0 };
+    json_t *document = NULL;
+    cr_assert_eq(json_parse(&document, bytes, len, "document", NULL), OK);
+    const json_t *at = document;
+    for (; *path; path++)
+        at = json_is_array(at) ? json_array_get(at, 0) : json_object_get(at, *path);
+    digest_parse(&digest, json_string_value(at));
+    json_decref(document);
+    return digest;
+}
+
+/* The digest of a blob of an image in `handle`; what it holds stays in `bytes`. */
+static bool blob_is(int handle, const struct digest *digest, char *bytes, size_t *len, size_t room)
+{
+    char text[DIGEST_TEXT], name[DIGEST_TEXT + 32];
+    digest_text(digest, text);
+    snprintf(name, sizeof name, "blobs/sha256/%s", text + strlen("sha256:"));
+    *len = read_in(handle, name, bytes, room);
+    struct digest got = digest_of(bytes, *len);
+    return digest_equal(&got, digest);
+}
+
+/* Index, manifest and layer of the image belong together; *layer is the layer's digest. */
+static bool image_is_whole(int handle, struct digest *layer, char *bytes, size_t room)
+{
+    static const char *const by_index[] = { "manifests", "0", "digest", NULL };
+    static const char *const by_bundle[] = { "image", "manifest", NULL };
+    static const char *const by_manifest[] = { "layers", "0", "digest", NULL };
+    size_t len = read_in(handle, "index.json", bytes, room);
+    struct digest manifest = cited(bytes, len, by_index);
+    len = read_in(handle, "bundle.json", bytes, room);
+    struct digest again = cited(bytes, len, by_bundle);
+    if (!digest_equal(&manifest, &again) || !blob_is(handle, &manifest, bytes, &len, room))
+        return false;
+    *layer = cited(bytes, len, by_manifest);
+    return blob_is(handle, layer, bytes, &len, room);
+}
+
 /* The weights that bundle.json names. */
 static struct digest named_weights(const char *bytes, size_t len)
 {
@@ -317,32 +358,41 @@ static struct digest named_weights(const char *bytes, size_t len)
     return digest;
 }
 
-Test(deploy, a_reader_that_opens_current_once_never_sees_two_versions_mixed, .timeout = 300)
+/* One read of a folder; *got is the digest of its weights. */
+static bool folder_is_whole(int handle, struct digest *got, char *bytes, size_t room)
+{
+    struct digest want = named_weights(bytes, read_in(handle, "bundle.json", bytes, room));
+    size_t len = read_in(handle, "model.safetensors", bytes, room);
+    *got = digest_of(bytes, len);
+    return digest_equal(got, &want);
+}
+
+static void read_while_swapping(const char *layout, int64_t swaps)
 {
     enum { ROOM = 1 << 16 };
-    const char *wanted = getenv("PAWL_SWAPS"); /* ./dev drill registry asks for 10,000 */
-    const int64_t swaps = wanted ? strtoll(wanted, NULL, 10) : 1000;
     struct support s;
     struct deployed deployed;
     int64_t done;
     size_t count = 0, reads = 0, changes = 0;
     begin(&s);
-    const char *dir = path_join(&s.arena, s.dir, "deploy");
-    MUST(registry_deploy(&s.registry, &deployed, "fashion@2", dir, NULL, &s.err));
-    const char *current = path_join(&s.arena, dir, "current");
+    bool image = strcmp(layout, "image") == 0;
+    struct deploy_opts opts = { .ref = "fashion@2",
+                                .dir = path_join(&s.arena, s.dir, "deploy"),
+                                .layout = deploy_layout_find(layout) };
+    MUST(registry_deploy_probed(&s.registry, &deployed, &opts, &s.err));
+    const char *current = path_join(&s.arena, opts.dir, "current");
     char *bytes = arena_take(&s.arena, ROOM);
-    struct digest last = { 0 };
-    FILE *pipe = start(&s, "swap %s %lld", s.dir, (long long)swaps);
+    struct digest last = { 0 }, got = { 0 };
+    FILE *pipe = start(&s, "swap %s %lld %s", s.dir, (long long)swaps, layout);
     fcntl(fileno(pipe), F_SETFL, O_NONBLOCK);
     char line[32];
     while (!fgets(line, sizeof line, pipe) && !feof(pipe)) {
         clearerr(pipe);
         int handle = open(current, O_RDONLY | O_DIRECTORY);
         cr_assert_geq(handle, 0, "current is always there");
-        struct digest want = named_weights(bytes, read_in(handle, "bundle.json", bytes, ROOM));
-        size_t len = read_in(handle, "model.safetensors", bytes, ROOM);
-        struct digest got = digest_of(bytes, len);
-        cr_expect(digest_equal(&got, &want), "read %zu is mixed", reads);
+        bool whole = image ? image_is_whole(handle, &got, bytes, ROOM)
+                           : folder_is_whole(handle, &got, bytes, ROOM);
+        cr_expect(whole, "%s: read %zu is mixed", layout, reads);
         changes += reads && !digest_equal(&got, &last);
         last = got;
         reads++;
@@ -351,6 +401,14 @@ Test(deploy, a_reader_that_opens_current_once_never_sees_two_versions_mixed, .ti
     done = strtoll(line, NULL, 10);
     cr_expect_eq(finish(pipe, &done, &count, 0), 0);
     cr_expect_eq(done, swaps);
-    cr_expect_gt(changes, 10, "swaps were seen: %zu in %zu reads", changes, reads);
+    cr_expect_gt(changes, 10, "%s: swaps were seen: %zu in %zu reads", layout, changes, reads);
     support_close(&s);
+}
+
+Test(deploy, a_reader_that_opens_current_once_never_sees_two_versions_mixed, .timeout = 300)
+{
+    const char *wanted = getenv("PAWL_SWAPS"); /* ./dev drill registry asks for 10,000 */
+    const int64_t swaps = wanted ? strtoll(wanted, NULL, 10) : 1000;
+    read_while_swapping("folder", swaps);
+    read_while_swapping("image", wanted ? swaps : 300);
 }

@@ -377,7 +377,8 @@ Test(deploy, a_failed_probe_leaves_current_untouched)
                      rows[i].code);
         cr_expect(strstr(s.err.message, rows[i].says), "%s", s.err.message);
         cr_expect_str_eq(target(&s, dir), before);
-        cr_expect_not(fs_exists(path_join(&s.arena, dir, bundle_name(&s.arena, &digest))));
+        cr_expect_not(
+            fs_exists(path_join(&s.arena, dir, bundle_name(&s.arena, DEPLOY_FOLDER, &digest))));
         support_close(&s);
     }
 }

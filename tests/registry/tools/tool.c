@@ -130,11 +130,12 @@ static enum code collect(struct job *job)
 static enum code swap(struct job *job)
 {
     int count = (int)strtol(job->rest[0], NULL, 10);
-    const char *dir = path_join(&job->arena, job->work, "deploy");
+    struct deploy_opts opts = { .dir = path_join(&job->arena, job->work, "deploy"),
+                                .layout = deploy_layout_find(job->rest[1]) };
     for (int i = 0; i < count; i++) {
         struct deployed deployed;
-        TRY(registry_deploy(&job->registry, &deployed, i % 2 ? "fashion@2" : "fashion@1", dir, NULL,
-                            &job->err));
+        opts.ref = i % 2 ? "fashion@2" : "fashion@1";
+        TRY(registry_deploy_probed(&job->registry, &deployed, &opts, &job->err));
     }
     printf("%d\n", count);
     return OK;
@@ -201,7 +202,7 @@ int main(int argc, char **argv)
         bool makes;
     } commands[] = {
         { "make", 3, make, true },         { "race", 5, race, false },
-        { "add", 5, add, false },          { "swap", 4, swap, false },
+        { "add", 5, add, false },          { "swap", 5, swap, false },
         { "kill", 6, under_fault, false }, { "collect", 5, collect, false },
         { "sign", 3, sign, true },
     };
