@@ -168,17 +168,34 @@ static enum code look_ahead(struct forecasting *f, const struct trial *trial, st
     return OK;
 }
 
+/* Whether a gate can have this value: of the metric, or of a difference of two. */
+static bool is_possible(const struct gate *gate, double value)
+{
+    struct metric_range range = metric_range(gate->metric);
+    bool apart = rule_is_paired(gate->rule) || gate->rule == RULE_GAP || gate->rule == RULE_TREND;
+    double span = range.high - range.low;
+    return apart ? fabs(value) <= span : value >= range.low && value <= range.high;
+}
+
 static enum code check_assumptions(const struct suite *suite, const struct decision *decision,
                                    const struct forecast_opts *opts, struct err *err)
 {
     for (size_t i = 0; i < opts->assumed_count; i++) {
-        bool fits = false;
+        const struct gate *found = NULL;
         const char *what = opts->assumed[i].what;
-        for (size_t t = 0; t < decision->count && !fits; t++)
-            fits = strcmp(decision->trials[t].id, what) == 0 ||
-                   strcmp(decision->trials[t].gate->id, what) == 0 ||
-                   strcmp(decision->trials[t].gate->metric->name, what) == 0;
-        if (!fits)
+        for (size_t t = 0; t < decision->count && !found; t++) {
+            const struct trial *trial = &decision->trials[t];
+            const char *names[] = { trial->id, trial->gate->id, trial->gate->metric->name };
+            for (size_t n = 0; n < 3; n++)
+                if (strcmp(names[n], what) == 0) found = trial->gate;
+        }
+        if (found && !is_possible(found, opts->assumed[i].value)) {
+            err_set(err, USAGE, "cannot assume %s=%g: '%s' is never that", what,
+                    opts->assumed[i].value, found->metric->name);
+            return err_hint(err, "It is in the unit of the metric: shares are written as 0.93, "
+                                 "not 93.");
+        }
+        if (!found)
             return err_set(err, USAGE, "suite '%s' has neither a gate nor a metric '%s'",
                            suite->name, what);
     }

@@ -167,16 +167,19 @@ static void warn(struct decision *decision)
     }
 }
 
+/* Nothing passes by having nothing that counts. */
 static enum verdict overall(const struct decision *decision)
 {
     enum verdict verdict = VERDICT_PASS;
+    bool counted = false;
     for (size_t i = 0; i < decision->count; i++) {
         const struct trial *trial = &decision->trials[i];
         if (!trial->counts) continue;
+        counted = true;
         if (trial->verdict == VERDICT_FAIL) return VERDICT_FAIL;
         if (trial->verdict == VERDICT_INCONCLUSIVE) verdict = VERDICT_INCONCLUSIVE;
     }
-    return verdict;
+    return counted ? verdict : VERDICT_INCONCLUSIVE;
 }
 
 enum code decision_make(struct decision *decision, const struct suite *suite,

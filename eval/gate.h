@@ -24,6 +24,7 @@ const char *verdict_text(enum verdict verdict);
     X(FEW, "too_few_examples", "its method needs more rows")                                       \
     X(SMALL, "below_min_examples", "the slice has fewer rows than min_examples")                   \
     X(DEGENERATE, "degenerate", "the resamples have no spread")                                    \
+    X(COARSE, "too_few_resamples", "there are too few resamples for a level so small")             \
     X(ALIKE, "no_difference", "no row tells the model from the baseline")                          \
     X(SAMPLES, "too_few_samples", "too few samples to bound this quantile")                        \
     X(MACHINE, "other_machine", "it was measured on another machine class")                        \

@@ -59,12 +59,14 @@ static bool is_hindered(struct trial *trial, const struct suite *suite, const st
     } else if (least < gate->min_examples) {
         conclude(trial, VERDICT_INCONCLUSIVE, REASON_SMALL);
         trial->answer.needed = (double)gate->min_examples;
-        if (suite->small_reported) trial->counts = false;
+        if (suite->small_reported && !gate->goal) trial->counts = false;
     } else if (trial->answer.few && !gate->point) {
         bool clusters = rows->cluster && trial->answer.count < (double)trial->n;
         conclude(trial, VERDICT_INCONCLUSIVE, clusters ? REASON_CLUSTERS : REASON_FEW);
     } else if (trial->answer.degenerate && !gate->point) {
         conclude(trial, VERDICT_INCONCLUSIVE, REASON_DEGENERATE);
+    } else if (trial->answer.coarse && !gate->point) {
+        conclude(trial, VERDICT_INCONCLUSIVE, REASON_COARSE);
     } else {
         return false;
     }

@@ -68,6 +68,7 @@ struct answer {
     double needed;           /* rows that would decide at this value; 0: not known */
     double smallest;         /* distance from the bar seen with a chance of 80 %; 0: not known */
     bool degenerate;         /* the resamples say nothing */
+    bool coarse;             /* they are too few for a bound at this alpha */
     bool spared;             /* because none were drawn: the sample was `sparing` */
     /* The rest is filled by method_ask only. */
     bool passes;  /* the bounds at alpha lie on the right side, and the answer is usable */

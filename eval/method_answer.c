@@ -124,6 +124,14 @@ void distributions_release(struct distributions *kept)
     *kept = (struct distributions){ 0 };
 }
 
+/* A bound rests on the resamples beyond it: with fewer than these it is but their end. */
+enum { BEYOND_LEAST = 5 };
+
+static bool is_coarse(const struct bootstrap *bootstrap, const struct question *question)
+{
+    return question->alpha * (double)bootstrap->count < BEYOND_LEAST;
+}
+
 /* Fills an answer from a bootstrap distribution. */
 static void answer_of(struct answer *answer, const struct bootstrap *bootstrap, int64_t n,
                       const struct question *question)
@@ -131,6 +139,7 @@ static void answer_of(struct answer *answer, const struct bootstrap *bootstrap, 
     answer_open(answer, bootstrap->estimate);
     if (bootstrap->degenerate) return;
     answer->degenerate = false;
+    answer->coarse = is_coarse(bootstrap, question);
     answer->low = bootstrap_bound(bootstrap, question->alpha);
     answer->high = bootstrap_bound(bootstrap, 1 - question->alpha);
     answer_p(answer, question, bootstrap_level(bootstrap, question->bar),
@@ -154,6 +163,7 @@ static void answer_outer(struct answer *answer, const struct bootstrap *bootstra
     if (!(bootstrap->deviation > 0)) return;
     double reach = bootstrap_reach(bootstrap, question->alpha);
     answer->degenerate = false;
+    answer->coarse = is_coarse(bootstrap, question);
     answer->low = answer->value - reach;
     answer->high = answer->value + reach;
     answer_p(answer, question, reach_at_most(bootstrap, question->bar),

@@ -165,8 +165,8 @@ enum code method_ask(const struct method *method, struct answer *answer,
     }
     answer->few = seen.few;
     answer->count = seen.count;
-    answer->passes = !answer->few && !answer->degenerate && isfinite(answer->value) &&
-                     lies_right(answer, question);
+    bool usable = !answer->few && !answer->degenerate && !answer->coarse;
+    answer->passes = usable && isfinite(answer->value) && lies_right(answer, question);
     return OK;
 }
 

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "eval/metric_score.h"
 
+#include <math.h>
 #include <string.h>
 
 const struct metric metrics[] = {
@@ -260,6 +261,22 @@ const struct metric *metric_find(const char *name)
         if (strcmp(metrics[i].name, name) == 0) return &metrics[i];
     }
     return NULL;
+}
+
+struct metric_range metric_range(const struct metric *metric)
+{
+    static const struct {
+        const char *metric;
+        struct metric_range range;
+    } others[] = { { "r2", { -INFINITY, 1, "at most 1" } },
+                   { "mcc", { -1, 1, "from -1 to 1" } },
+                   { "perplexity", { 0, INFINITY, "at least 0" } },
+                   { "bits_per_byte", { 0, INFINITY, "at least 0" } } };
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(others[i].metric, metric->name) == 0) return others[i].range;
+    bool share = metric->unit == UNIT_NONE && metric->statistic != STATISTIC_MEAN;
+    return share ? (struct metric_range){ 0, 1, "from 0 to 1" }
+                 : (struct metric_range){ 0, INFINITY, "at least 0" };
 }
 
 const char *metric_names(struct arena *arena, enum task task)

@@ -122,6 +122,13 @@ extern const struct metric metrics[];
 extern const size_t metric_count;
 const struct metric *metric_find(const char *name);
 
+/* What values a metric can have; `words` after "must be". */
+struct metric_range {
+    double low, high;
+    const char *words;
+};
+struct metric_range metric_range(const struct metric *metric);
+
 /* Names that fit a task, for messages: "accuracy, top_k, ...". Arena-owned. */
 const char *metric_names(struct arena *arena, enum task task);
 const char *statistic_text(enum statistic statistic);

@@ -72,86 +72,6 @@ static int read_rule(struct reader *reader, const struct node *gate)
     return -1;
 }
 
-/* A margin: a number in the metric's unit, or a share of the baseline's value ("2%"). */
-static double read_margin(struct reader *reader, bool *relative, const struct node *node,
-                          const struct metric *metric)
-{
-    size_t len = strlen(node->text);
-    const char *reason = NULL;
-    double value = NAN;
-    *relative = len > 1 && node->text[len - 1] == '%';
-    const char *text = *relative ? arena_copy_len(reader->arena, node->text, len - 1) : node->text;
-    bool fine = !node->quoted && units_real(&value, text, false, &reason) && value >= 0;
-    if (fine) return *relative ? value / 100 : value;
-    reader_refuse(reader, node,
-                  arena_format(reader->arena,
-                               "the margin of '%s' must be a number from 0 or a share of the "
-                               "baseline like 2%%, got '%s'",
-                               metric->name, text_shown(reader->arena, node->text)))
-        ->hint = reason;
-    return NAN;
-}
-
-/* What a bar can be. */
-struct range {
-    double low, high;
-    const char *words;
-};
-
-static struct range range_of(const struct metric *metric)
-{
-    static const struct {
-        const char *metric;
-        struct range range;
-    } others[] = { { "r2", { -INFINITY, 1, "at most 1" } },
-                   { "mcc", { -1, 1, "from -1 to 1" } },
-                   { "perplexity", { 0, INFINITY, "at least 0" } },
-                   { "bits_per_byte", { 0, INFINITY, "at least 0" } } };
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        if (strcmp(others[i].metric, metric->name) == 0) return others[i].range;
-    bool share = metric->unit == UNIT_NONE && metric->statistic != STATISTIC_MEAN;
-    return share ? (struct range){ 0, 1, "from 0 to 1" }
-                 : (struct range){ 0, INFINITY, "at least 0" };
-}
-
-/* A bar in the metric's unit; NaN after a problem. */
-static double read_bar(struct reader *reader, const struct node *node, const struct metric *metric)
-{
-    const char *reason = NULL, *what = "a number";
-    double value = NAN;
-    int64_t bytes = 0;
-    bool fine;
-    if (metric->unit == UNIT_SECONDS) {
-        what = "a time with its unit, like 2ms";
-        fine = units_time(&value, node->text, NULL, &reason);
-    } else if (metric->unit == UNIT_BYTES) {
-        what = "bytes, like 8MiB";
-        fine = units_bytes(&bytes, node->text, &reason);
-        value = (double)bytes;
-    } else {
-        fine = !node->quoted && units_real(&value, node->text, false, &reason);
-    }
-    if (!fine) {
-        reader_refuse(reader, node,
-                      arena_format(reader->arena, "the bar of '%s' must be %s, got '%s'",
-                                   metric->name, what, text_shown(reader->arena, node->text)))
-            ->hint = reason;
-        return NAN;
-    }
-    struct range range = range_of(metric);
-    if (value < range.low || value > range.high) {
-        bool share = range.low == 0 && range.high == 1;
-        reader_refuse(reader, node,
-                      arena_format(reader->arena, "the bar of '%s' must be %s, got %s",
-                                   metric->name, range.words,
-                                   text_shown(reader->arena, node->text)))
-            ->hint = share && value > 1 && value <= 100 ? "shares are written as 0.91, not 91"
-                                                        : NULL;
-        return NAN;
-    }
-    return value;
-}
-
 const char *against_text(struct arena *arena, const struct node *gate)
 {
     if (!node_has(gate, "against")) return NULL;
@@ -413,9 +333,8 @@ void reader_gate(struct reader *reader, json_t *gates, const struct node *gate, 
     const struct node *limit = limit_of(gate, rule), *perturb = node_at(gate, "perturb");
     json_t *gap = NULL, *slice = read_slice(reader, gate);
     bool relative = false;
-    double bar = rule_is_paired(rule) ? read_margin(reader, &relative, limit, metric)
-                 : rule == RULE_TREND ? node_real(limit, NULL)
-                                      : read_bar(reader, limit, metric);
+    double bar = reader_bar(reader, &relative, limit, metric, rule);
+    double tolerate = reader_tolerance(reader, gate, metric, rule, relative ? 0 : bar);
     bool fine = check_rule(reader, gate, metric, rule);
     check_extras(reader, gate, metric);
     check_places(reader, gate, rule);
@@ -440,7 +359,7 @@ void reader_gate(struct reader *reader, json_t *gates, const struct node *gate, 
     if (relative) set(json, "relative", json_true());
     if (gap) set(json, "gap", gap);
     set(json, "slice", slice);
-    set(json, "tolerate", json_real(node_real(gate, "tolerate")));
+    set(json, "tolerate", json_real(tolerate));
     set(json, "min_examples", json_integer(node_int(gate, "min_examples")));
     set(json, "severity", json_string(node_text(gate, "severity")));
     set(json, "decide", json_string(node_text(gate, "decide")));

@@ -237,6 +237,18 @@ static json_t *read_perturbs(struct reader *reader)
     return list;
 }
 
+/* A suite without a goal that must be reached would pass whatever the model does. */
+static void check_goals(struct reader *reader)
+{
+    const struct node *goals = node_at(reader->root, "goals");
+    bool blocks = !goals || !goals->first; /* that is said elsewhere */
+    for (const struct node *goal = goals ? goals->first : NULL; goal; goal = goal->next)
+        blocks = blocks || strcmp(node_text(goal, "severity"), "block") == 0;
+    if (blocks) return;
+    reader_refuse(reader, goals, "no goal blocks: the suite would pass whatever the model does")
+        ->hint = "leave 'severity: warn' out of a goal, or make it a guard";
+}
+
 /* The rows of index files are needed once, to fill the slices: they go from the document into the
  * suite, not into its JSON. */
 static void take_rows(struct suite *suite, struct reader *reader)
@@ -276,6 +288,7 @@ enum code suite_resolve(struct suite *suite, const struct document *document,
     set(json, "first", json_string(node_text(root, "first")));
     set(json, "small_slices", json_string(node_text(root, "small_slices")));
     set(json, "slices", read_slices(&reader));
+    check_goals(&reader);
     static const char *const lists[] = { "guards", "goals" };
     for (size_t goal = 2; goal-- > 0;) {
         const struct node *list = node_at(root, lists[goal]);

@@ -226,7 +226,7 @@ Test(faults, the_suite_digest_is_about_what_is_decided_not_where_files_lie)
         "goals: [{id: q, metric: accuracy, at_least: 0.5}]\n",
         "alpha: 0.05\ngoals:\n  - id: q\n    metric: accuracy\n    at_least: 5e-1\n",
         "goals: [{id: q, metric: accuracy, at_least: 0.51}]\n",
-        "goals: [{id: q, metric: accuracy, at_least: 0.5, severity: warn}]\n",
+        "goals: [{id: q, metric: accuracy, at_least: 0.5, tolerate: 0.01}]\n",
         "goals: [{id: q, metric: accuracy, at_least: 0.5, why: so}]\n",
     };
     struct digest first = { 0 };

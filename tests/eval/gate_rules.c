@@ -42,8 +42,9 @@ Test(gate_rules, equality_passes_at_the_bound_and_fails_at_alpha)
         expect(rows[i].what, trial, rows[i].verdict,
                rows[i].verdict == VERDICT_INCONCLUSIVE ? REASON_COVERS : REASON_BOUND);
         cr_expect_eq(trial->level, rows[i].alpha, "%s: %g", rows[i].what, trial->level);
-        cr_expect_eq(bench.decision.verdict, rows[i].warn ? VERDICT_PASS : rows[i].verdict, "%s",
-                     rows[i].what);
+        /* where nothing counts nothing has passed */
+        cr_expect_eq(bench.decision.verdict, rows[i].warn ? VERDICT_INCONCLUSIVE : rows[i].verdict,
+                     "%s", rows[i].what);
         cr_expect_eq(trial->counts, !rows[i].warn);
         cr_expect(trial->n == 200 && trial->label == -1 && !trial->measured);
     }
@@ -120,13 +121,15 @@ Test(gate_rules, gaps_count_both_sides)
 
 Test(gate_rules, min_examples_may_be_reached_exactly)
 {
-    for (int reported = 0; reported < 2; reported++) {
+    for (int kind = 0; kind < 4; kind++) {
+        bool reported = kind & 1, goal = kind & 2;
         begin(200);
         set_hits(0, 200);
         bench.suite.small_reported = reported;
         struct gate *gate = add_gate("accuracy", RULE_AT_LEAST, 0.5);
         gate->slice = "first";
         gate->min_examples = 60;
+        gate->goal = goal;
         const struct trial *trial = decide(0);
         expect("enough", trial, VERDICT_PASS, REASON_BOUND);
         cr_expect(trial->n == 60 && trial->counts && trial->level == 0.05);
@@ -134,8 +137,28 @@ Test(gate_rules, min_examples_may_be_reached_exactly)
         trial = decide(0);
         expect("few", trial, VERDICT_INCONCLUSIVE, REASON_SMALL);
         cr_expect(trial->answer.needed == 61 && trial->level == 0);
-        cr_expect_eq(trial->counts, !reported);
-        cr_expect_eq(bench.decision.verdict, reported ? VERDICT_PASS : VERDICT_INCONCLUSIVE);
+        cr_expect_eq(trial->counts, goal || !reported, "a goal must have a verdict");
+        cr_expect_eq(bench.decision.verdict, VERDICT_INCONCLUSIVE);
+        add_gate("accuracy", RULE_AT_LEAST, 0.5);
+        (void)decide(0);
+        cr_expect_eq(bench.decision.verdict,
+                     reported && !goal ? VERDICT_PASS : VERDICT_INCONCLUSIVE);
+    }
+    end();
+}
+
+/* The k-th look halves alpha: in the end too few resamples lie beyond the bound to speak of one. */
+Test(gate_rules, late_looks_have_too_few_resamples)
+{
+    static const int looks[] = { 1, 10, 11, 40 };
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        begin(N);
+        bench.scores.cluster = bench.cluster;
+        bench.opts.look = looks[i];
+        add_gate("log_loss", RULE_AT_MOST, 2);
+        bool enough = looks[i] <= 10;
+        expect("look", decide(0), enough ? VERDICT_PASS : VERDICT_INCONCLUSIVE,
+               enough ? REASON_BOUND : REASON_COARSE);
     }
     end();
 }
