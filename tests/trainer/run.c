@@ -14,8 +14,8 @@ static enum code take(struct small *small, struct run *run, const struct launch 
                       struct err *err)
 {
     json_t *manifest = json_pack("{s:s,s:s}", "pawl", "run/1", "name", "small");
-    enum code code = run_take(run, small_path(small, "run"), manifest, "pawl: experiment/1\n",
-                              launch, err);
+    struct run_contents contents = { .manifest = manifest, .config = "pawl: experiment/1\n" };
+    enum code code = run_take(run, small_path(small, "run"), &contents, launch, err);
     json_decref(manifest);
     return code;
 }

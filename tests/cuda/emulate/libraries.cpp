@@ -3,6 +3,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <stdio.h>
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute,
                                         cudaDataType_t)
@@ -71,6 +72,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
     return CUBLAS_STATUS_SUCCESS;
 }
 
+// Algorithm 0 sums in f64, 1 in f32, 2 in f32 from the end.
+enum { ALGORITHMS = 3 };
+
 // One dimension of op(X): rows or columns as multiplied.
 static uint64_t extent(const emulated_layout *x, cublasOperation_t op, bool rows)
 {
@@ -94,7 +98,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 {
     *count = 0;
     if (!fits(desc, a, b, d)) return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (; *count < most && *count < 3; ++*count) {
+    for (; *count < most && *count < ALGORITHMS; ++*count) {
         found[*count] = {};
         found[*count].algo.data[0] = (uint64_t)*count;
         found[*count].workspaceSize = (size_t)*count * 256;
@@ -110,7 +114,9 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t de
 {
     *checked = {};
     checked->workspaceSize = (size_t)algo->data[0] * 256;
-    return fits(desc, a, b, d) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    bool known = algo->data[0] < ALGORITHMS;
+    for (int i = 1; i < 8; i++) known = known && algo->data[i] == 0;
+    return known && fits(desc, a, b, d) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo,
@@ -166,8 +172,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     for (uint64_t column = 0; column < d_at->columns; column++)
         for (uint64_t row = 0; row < d_at->rows; row++) {
             double sum = 0;
-            for (uint64_t k = 0; k < inner; k++)
+            for (uint64_t n = 0; n < inner; n++) {
+                uint64_t k = algo->data[0] == 2 ? inner - 1 - n : n;
                 sum += factor(a, a_at, desc->a, row, k) * factor(b, b_at, desc->b, k, column);
+                if (algo->data[0]) sum = (double)(float)sum;
+            }
             int64_t at = (int64_t)column * d_at->stride + (int64_t)row;
             sum *= times;
             if (keep != 0) sum += keep * get(c, c_at->type, at);
@@ -177,9 +186,14 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     return CUBLAS_STATUS_SUCCESS;
 }
 
-bool dnn_build(struct dnn_plan *, cudnnHandle_t, const struct dnn_spec *, size_t)
+bool dnn_build(struct dnn_plan *, cudnnHandle_t, const struct dnn_spec *, size_t, const char *)
 {
     return false;
+}
+
+int dnn_list(char (*)[DNN_CHOICE], int, cudnnHandle_t, const struct dnn_spec *)
+{
+    return 0;
 }
 
 cudnnStatus_t dnn_run(struct dnn_plan *, cudnnHandle_t, const void *, const void *, const void *,
@@ -200,6 +214,12 @@ enum code blas_check(cublasStatus_t status, const struct op_call *, struct err *
 enum code dnn_check(cudnnStatus_t status, const struct op_call *, struct err *err)
 {
     return status ? err_set(err, DEVICE, "cuDNN says %d", (int)status) : OK;
+}
+
+const char *call_text(const struct op_call *call, char text[CALL_TEXT])
+{
+    snprintf(text, CALL_TEXT, "%s", ops[call->op].name);
+    return text;
 }
 
 enum code cuda_launched(const struct op_call *, struct err *)
