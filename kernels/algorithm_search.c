@@ -18,7 +18,7 @@
 enum { REPEATS = 7, CHECKS = 3, SHARE = 10 /* of the budget, for one call */ };
 
 static const double default_budget_s = 60, hopeless = 3;
-static const size_t pattern_bytes = 4 << 20;
+static const size_t pattern_bytes = 256 << 10; /* repeated over a tensor */
 
 struct trial {
     struct device *device;

@@ -104,8 +104,18 @@ static void say_searched(const struct trainer *t)
     log_note("algorithms: %d calls searched in %.1f s", table->searched, table->spent_s);
 }
 
+/* A file that nobody reads is a mistake. */
+static enum code refuse_unused(const struct trainer *t, struct err *err)
+{
+    if (t->device.choices || !t->opts->algorithms) return OK;
+    err_set(err, USAGE, "cannot use '%s': device '%s' computes everything in one way",
+            t->opts->algorithms, t->device.name);
+    return err_hint(err, "Leave --algorithms away; choices are a card's.");
+}
+
 enum code trainer_choose_alone(struct trainer *t, struct err *err)
 {
+    TRY(refuse_unused(t, err));
     if (t->device.choices) TRY(find_table(t, err));
     TRY(trainer_programs(t, err));
     say_searched(t);
@@ -125,6 +135,7 @@ static enum code take_table(struct trainer *t, const json_t *document, struct er
 enum code trainer_choose_together(struct trainer *t, enum code mine, struct err *err)
 {
     bool lead = ranks_lead(&t->ranks);
+    if (!mine) mine = refuse_unused(t, err);
     TRY(ranks_join(&t->ranks, mine, !mine && t->device.choices ? RANKS_CHOOSE : 0, err));
     if (!(t->ranks.heard & RANKS_CHOOSE)) return trainer_programs(t, err);
     if (lead) {

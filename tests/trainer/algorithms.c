@@ -116,6 +116,14 @@ Test(algorithms, a_run_keeps_what_it_searched_and_goes_on_with_it, .timeout = 12
     cr_assert_eq(small_train(&small, &experiment, &(struct train_opts){ .device = "cpu" }, NULL),
                  OK);
     cr_expect(!fs_exists(path), "the CPU has no choice");
+    struct train_opts unused = { .device = "cpu", .algorithms = kept };
+    begin_again(&small);
+    cr_expect_eq(small_train(&small, &experiment, &unused, NULL), USAGE);
+    /* a start that died between the file and the manifest */
+    MUST(fs_mkdirs(small_path(&small, "run"), &err));
+    MUST(fs_replace(kept, path, &err));
+    cr_assert_eq(start(&small, &experiment, &(struct start){ .clock = exact_wins }, &other), OK);
+    cr_expect(same(&other, &trimmed));
     small_close(&small);
 }
 
