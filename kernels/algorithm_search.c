@@ -34,6 +34,12 @@ struct trial {
     int of;
 };
 
+/* What a candidate came to. */
+struct timed {
+    double seconds; /* INFINITY: not timed */
+    char name[ALGORITHM_NAME];
+};
+
 static double now(const struct algorithms *table)
 {
     return table->search.now ? table->search.now(table->search.context) : clock_monotonic();
@@ -195,18 +201,21 @@ static enum code tell(struct trial *trial, int candidate, struct err *err)
     return table->search.progress(table->search.context, &progress, err);
 }
 
-/* Times the candidates in their order until the time is over; INFINITY: not timed. */
-static enum code time_all(struct trial *trial, double seconds[CANDIDATES],
+/* Times the candidates in their order until the time is over. */
+static enum code time_all(struct trial *trial, struct timed timed[CANDIDATES],
                           const struct candidates *list, struct err *err)
 {
     double best = INFINITY;
-    for (int c = 0; c < list->count; c++) seconds[c] = INFINITY;
+    for (int c = 0; c < list->count; c++) timed[c].seconds = INFINITY;
     for (int c = 0; c < list->count && !over(trial); c++) {
         enum code code = tell(trial, c, err);
-        if (!code && prepare(trial, list->text[c])) code = time_runs(trial, &seconds[c], best, err);
+        if (!code && prepare(trial, list->text[c])) {
+            snprintf(timed[c].name, sizeof timed[c].name, "%s", trial->call.algorithm);
+            code = time_runs(trial, &timed[c].seconds, best, err);
+        }
         call_release(trial->device, &trial->call);
         if (code) return code;
-        if (seconds[c] < best) best = seconds[c];
+        if (timed[c].seconds < best) best = timed[c].seconds;
     }
     return OK;
 }
@@ -244,7 +253,7 @@ static enum code repeats_itself(struct trial *trial, bool *same, const char *cho
 }
 
 /* The fastest that repeats itself; -1 where none was timed or none does. */
-static enum code choose(struct trial *trial, int *chosen, double seconds[CANDIDATES],
+static enum code choose(struct trial *trial, int *chosen, struct timed timed[CANDIDATES],
                         const struct candidates *list, struct err *err)
 {
     *chosen = -1;
@@ -252,14 +261,14 @@ static enum code choose(struct trial *trial, int *chosen, double seconds[CANDIDA
         int best = -1;
         bool same;
         for (int c = 0; c < list->count; c++)
-            if (seconds[c] < (best < 0 ? INFINITY : seconds[best])) best = c;
+            if (timed[c].seconds < (best < 0 ? INFINITY : timed[best].seconds)) best = c;
         if (best < 0) return OK;
         TRY(repeats_itself(trial, &same, list->text[best], err));
         if (same) {
             *chosen = best;
             return OK;
         }
-        seconds[best] = INFINITY;
+        timed[best].seconds = INFINITY;
     }
 }
 
@@ -279,31 +288,30 @@ static bool name_of(struct device *device, const struct op_call *call, const cha
     return taken;
 }
 
-static void keep(struct algorithms *table, const struct device *device, const char *text,
-                 const char *choice, const char *name, double seconds)
-{
-    struct algorithm_row row = { .device = device->description,
-                                 .call = text,
-                                 .choice = choice,
-                                 .name = name,
-                                 .nanoseconds = isinf(seconds) ? -1 : llround(seconds * 1e9) };
-    algorithms_set(table, &row);
-}
-
-/* The row of a call whose chosen candidate is known, or -1: the first that the device prepares. */
-static void set_row(struct algorithms *table, struct device *device, const struct op_call *call,
-                    const char *text, const struct candidates *list, int chosen, double seconds)
+/* The row of a call of which no candidate was timed: the first that the device prepares. */
+static void set_first(struct algorithms *table, struct device *device, const struct op_call *call,
+                      const char *text, const struct candidates *list)
 {
     char name[ALGORITHM_NAME];
-    if (chosen >= 0 && name_of(device, call, list->text[chosen], name)) {
-        keep(table, device, text, list->text[chosen], name, seconds);
-        return;
-    }
-    for (int c = 0; c < list->count; c++) {
-        if (!name_of(device, call, list->text[c], name)) continue;
-        keep(table, device, text, list->text[c], name, INFINITY);
-        return;
-    }
+    struct algorithm_row row = {
+        .device = device->description, .call = text, .name = name, .nanoseconds = -1
+    };
+    for (int c = 0; c < list->count && !row.choice; c++)
+        if (name_of(device, call, list->text[c], name)) row.choice = list->text[c];
+    if (row.choice) algorithms_set(table, &row);
+}
+
+static enum code search(struct trial *trial, int *chosen, struct timed timed[CANDIDATES],
+                        const struct candidates *list, struct err *err)
+{
+    enum code code = take_memory(trial, err);
+    if (!code) code = time_all(trial, timed, list, err);
+    if (!code) code = choose(trial, chosen, timed, list, err);
+    give_memory(trial);
+    if (code != NO_MEMORY) return code;
+    *chosen =
+        -1; /* what a run will need later is larger than this, and says so where it is taken */
+    return OK;
 }
 
 enum code algorithm_search(struct algorithms *table, struct device *device,
@@ -313,23 +321,26 @@ enum code algorithm_search(struct algorithms *table, struct device *device,
     struct trial trial = {
         .device = device, .table = table, .text = text, .call = *call, .made = DTYPE_COUNT
     };
-    double seconds[CANDIDATES];
+    struct timed timed[CANDIDATES];
     int chosen = -1;
     enum code code = OK;
     REQUIRE(!ops[call->op].updates && !ops[call->op].reads_block);
     trial.call.state = NULL;
     trial.began_s = now(table);
     trial.of = list->count;
-    if (list->count > 1 && !over(&trial)) {
-        code = take_memory(&trial, err);
-        if (!code) code = time_all(&trial, seconds, list, err);
-        if (!code) code = choose(&trial, &chosen, seconds, list, err);
-        give_memory(&trial);
-        /* what a run will need later is larger than this, and says so where it is taken */
-        if (code == NO_MEMORY) code = OK;
-    }
+    if (list->count > 1 && !over(&trial)) code = search(&trial, &chosen, timed, list, err);
     table->spent_s += now(table) - trial.began_s;
     table->searched++;
-    if (!code) set_row(table, device, call, text, list, chosen, chosen < 0 ? 0 : seconds[chosen]);
-    return code;
+    if (code) return code;
+    if (chosen < 0) {
+        set_first(table, device, call, text, list);
+        return OK;
+    }
+    struct algorithm_row row = { .device = device->description,
+                                 .call = text,
+                                 .choice = list->text[chosen],
+                                 .name = timed[chosen].name,
+                                 .nanoseconds = llround(timed[chosen].seconds * 1e9) };
+    algorithms_set(table, &row);
+    return OK;
 }

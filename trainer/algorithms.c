@@ -32,6 +32,11 @@ static enum code show(void *context, const struct algorithm_progress *progress, 
     return OK;
 }
 
+static bool takes_other_bits(const struct trainer *t)
+{
+    return t->opts->allow_inexact || t->experiment->determinism == DETERMINISM_OFF;
+}
+
 static void use(struct trainer *t, enum algorithms_missing missing)
 {
     t->algorithms.missing = missing;
@@ -44,7 +49,7 @@ static void use(struct trainer *t, enum algorithms_missing missing)
 static enum code keep_to_run(struct trainer *t, const json_t *manifest, const char *path,
                              struct err *err)
 {
-    bool again = t->opts->allow_inexact;
+    bool again = takes_other_bits(t);
     if (!json_object_get(manifest, "algorithms") && !fs_exists(path)) return OK;
     enum code code = algorithms_load(&t->algorithms, path, err);
     if (code == NOT_FOUND && !again) {
@@ -122,7 +127,7 @@ enum code trainer_choose_alone(struct trainer *t, struct err *err)
     return OK;
 }
 
-/* Rank 0's table on another rank: what it lacks, nobody has. */
+/* Rank 0's table on another rank: what it lacks is not searched there. */
 static enum code take_table(struct trainer *t, const json_t *document, struct err *err)
 {
     if (!document) return OK;
@@ -132,24 +137,40 @@ static enum code take_table(struct trainer *t, const json_t *document, struct er
     return OK;
 }
 
-enum code trainer_choose_together(struct trainer *t, enum code mine, struct err *err)
+static enum code share_table(struct trainer *t, struct err *err)
 {
     bool lead = ranks_lead(&t->ranks);
-    if (!mine) mine = refuse_unused(t, err);
-    TRY(ranks_join(&t->ranks, mine, !mine && t->device.choices ? RANKS_CHOOSE : 0, err));
-    if (!(t->ranks.heard & RANKS_CHOOSE)) return trainer_programs(t, err);
-    if (lead) {
-        enum code code = trainer_choose_alone(t, err);
-        if (t->ranks.failed) return code;
-        TRY(ranks_work_done(&t->ranks, code, 0, err));
-    } else {
-        TRY(ranks_follow(&t->ranks, err));
-    }
     json_t *document = lead && t->device.algorithms ? algorithms_json(&t->algorithms) : NULL;
     enum code code = ranks_share_json(&t->ranks, &document, err);
     if (!code && !lead) code = take_table(t, document, err);
     json_decref(document);
-    return code || lead ? code : trainer_programs(t, err);
+    return code;
+}
+
+/* Rank 0 compiles, which searches; the others wait for it. */
+static enum code search_first(struct trainer *t, struct err *err)
+{
+    if (!ranks_lead(&t->ranks)) return ranks_follow(&t->ranks, err);
+    enum code code = trainer_programs(t, err);
+    say_searched(t);
+    return t->ranks.failed ? code : ranks_work_done(&t->ranks, code, 0, err);
+}
+
+enum code trainer_choose_together(struct trainer *t, enum code mine, struct err *err)
+{
+    enum { COMPILING_S = 900 };
+    bool lead = ranks_lead(&t->ranks);
+    if (!mine) mine = refuse_unused(t, err);
+    TRY(ranks_join(&t->ranks, mine, !mine && t->device.choices ? RANKS_CHOOSE : 0, err));
+    if (!(t->ranks.heard & RANKS_CHOOSE)) return trainer_programs(t, err);
+    enum code code = lead && t->device.choices ? find_table(t, err) : OK;
+    bool searches = !code && t->device.algorithms && t->algorithms.missing == MISSING_SEARCHED;
+    t->ranks.comm->patience_s = COMPILING_S;
+    code = ranks_join(&t->ranks, code, searches ? RANKS_WORKING : 0, err);
+    if (!code && t->ranks.heard & RANKS_WORKING) code = search_first(t, err);
+    if (!code) code = share_table(t, err);
+    t->ranks.comm->patience_s = 0;
+    return code || searches ? code : trainer_programs(t, err);
 }
 
 json_t *trainer_algorithms_fact(const struct trainer *t)
@@ -165,10 +186,14 @@ enum code trainer_algorithms_match(const struct trainer *t, const json_t *stored
     json_t *here = trainer_algorithms_fact(t);
     bool same = (!stored && !here) || (stored && here && json_equal(stored, here));
     json_decref(here);
-    if (same || t->opts->allow_inexact || t->experiment->determinism == DETERMINISM_OFF) return OK;
+    if (same) return OK;
+    if (takes_other_bits(t)) {
+        log_warn("%s: the checkpoint was made with other algorithms", t->run.dir);
+        return OK;
+    }
     err_set(err, CONFIG,
             "cannot resume run '%s' bit for bit: its checkpoint was made with other algorithms "
             "than its " RUN_ALGORITHMS " holds",
             t->run.dir);
-    return err_hint(err, "Say --allow-inexact to go on all the same; it is written to the log.");
+    return err_hint(err, "Say --allow-inexact to go on all the same.");
 }

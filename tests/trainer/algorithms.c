@@ -329,7 +329,7 @@ static void choose(struct comm *comm, void *context)
 }
 
 static void run_crew(struct crew *crew, struct small *small, const struct experiment *experiment,
-                     int failing)
+                     int failing, double (*clock)(const struct op_call *call))
 {
     struct err err = { 0 };
     memset(crew, 0, sizeof *crew);
@@ -339,11 +339,29 @@ static void run_crew(struct crew *crew, struct small *small, const struct experi
                                              .opened = &crew->device[r],
                                              .run = small_path(small, "run") };
         crew->trainer[r] = (struct trainer){ .experiment = experiment, .opts = &crew->opts[r] };
-        open_far(&crew->device[r], r ? exact_wins : trimmed_wins);
+        open_far(&crew->device[r], r ? exact_wins : clock);
         MUST(trainer_open(&crew->trainer[r], &err));
         if (r == failing) crew->before[r] = NOT_FOUND;
     }
     threads_run(RANKS, 0, choose, crew);
+}
+
+/* The run as a start of this trainer leaves it. */
+static void leave_run(struct small *small, const struct trainer *t)
+{
+    struct err err = { 0 };
+    json_t *manifest = json_pack("{s:s,s:o}", "pawl", "run/1", "algorithms",
+                                 trainer_algorithms_fact(t));
+    MUST(fs_mkdirs(small_path(small, "run"), &err));
+    MUST(algorithms_publish(&t->algorithms, small_path(small, "run/algorithms.json"), &err));
+    MUST(json_publish_checked(manifest, small_path(small, "run/manifest.json"), &err));
+    json_decref(manifest);
+}
+
+static double slow_all(const struct op_call *call)
+{
+    (void)call;
+    return 1;
 }
 
 Test(algorithms, ranks_compute_in_the_ways_that_rank_0_found_fastest, .timeout = 120)
@@ -354,22 +372,30 @@ Test(algorithms, ranks_compute_in_the_ways_that_rank_0_found_fastest, .timeout =
     small_open(&small);
     small_experiment(&small, &experiment, NULL,
                      "  epochs: 2\n  batch: 24\n  shards: 3\n  optimizer: {sgd: {lr: 0.1}}\n");
-    run_crew(&crew, &small, &experiment, -1);
-    const char *ways = ways_of(&small.arena, &crew.trainer[0]);
-    json_t *fact = trainer_algorithms_fact(&crew.trainer[0]);
-    cr_expect(strstr(ways, FAR_TRIMMED), "%s", ways);
-    for (int r = 0; r < RANKS; r++) {
-        cr_expect_eq(crew.code[r], OK, "rank %d: %s", r, crew.message[r]);
-        cr_expect_str_eq(ways_of(&small.arena, &crew.trainer[r]), ways, "rank %d", r);
-        cr_expect_eq(far_counts(&crew.trainer[r].device).runs > 0, r == 0, "rank %d timed", r);
-        json_t *its = trainer_algorithms_fact(&crew.trainer[r]);
-        cr_expect(json_equal(fact, its), "rank %d", r);
-        json_decref(its);
+    const char *ways = "";
+    for (int resumed = 0; resumed < 2; resumed++) {
+        run_crew(&crew, &small, &experiment, -1, resumed ? slow_all : trimmed_wins);
+        const char *first = ways_of(&small.arena, &crew.trainer[0]);
+        json_t *fact = trainer_algorithms_fact(&crew.trainer[0]);
+        cr_expect(strstr(first, FAR_TRIMMED), "%s", first);
+        cr_expect(!resumed || strcmp(first, ways) == 0, "%s, not %s", first, ways);
+        ways = first;
+        for (int r = 0; r < RANKS; r++) {
+            cr_expect_eq(crew.code[r], OK, "rank %d: %s", r, crew.message[r]);
+            cr_expect_str_eq(ways_of(&small.arena, &crew.trainer[r]), ways, "rank %d", r);
+            bool timed = far_counts(&crew.trainer[r].device).runs > 0;
+            cr_expect_eq(timed, r == 0 && !resumed, "rank %d timed, resumed %d", r, resumed);
+            json_t *its = trainer_algorithms_fact(&crew.trainer[r]);
+            cr_expect(json_equal(fact, its), "rank %d", r);
+            json_decref(its);
+        }
+        json_decref(fact);
+        if (!resumed) leave_run(&small, &crew.trainer[0]);
+        for (int r = 0; r < RANKS; r++) trainer_release(&crew.trainer[r]);
     }
-    json_decref(fact);
-    for (int r = 0; r < RANKS; r++) trainer_release(&crew.trainer[r]);
+    begin_again(&small);
     for (int failing = 0; failing < 2; failing++) {
-        run_crew(&crew, &small, &experiment, failing);
+        run_crew(&crew, &small, &experiment, failing, trimmed_wins);
         for (int r = 0; r < RANKS; r++) {
             cr_expect_eq(crew.code[r], NOT_FOUND, "rank %d", r);
             cr_expect(strstr(crew.message[r], "something is wrong") &&
