@@ -73,7 +73,6 @@ static enum code begin_with(struct trainer *t, const char *path, struct err *err
     } else if (named) {
         t->algorithms.path = arena_copy(&t->algorithms.arena, named);
         TRY(algorithms_load(&t->algorithms, named, err));
-        t->algorithms.changed = true; /* it is to be written */
     }
     use(t, MISSING_SEARCHED);
     return OK;
