@@ -50,7 +50,7 @@ static enum code run_steps(struct trainer *t, int64_t steps, struct err *err)
 static enum code measure(const struct experiment *experiment, int64_t steps, struct err *err)
 {
     json_t *plan;
-    TRY(plan_experiment(&plan, experiment, NULL, 0, err));
+    TRY(plan_experiment(&plan, experiment, &(struct plan_opts){ 0 }, err));
     double planned = json_number_value(json_object_get(json_object_get(plan, "memory"), "total"));
     double snapshot = json_number_value(
         json_object_get(json_object_get(plan, "memory"), "checkpoint_snapshot"));

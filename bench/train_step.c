@@ -1,14 +1,17 @@
 /* Step time of whole training steps: forward, backward, norm, clip, AdamW, on random rows.
  *
  *   bench_train_step [--device cuda] [--precision f32|bf16|f16] [--isa avx2] [--profile]
- *                    [--no-capture] [--seconds S] [CASE...]
+ *                    [--no-capture] [--no-tune] [--seconds S] [CASE...]
  *
  * One line a case: median, fastest and slowest step in ms. `--profile` adds the time of each node.
+ * On a device with choices algorithms are searched first, but for `--no-tune`; the line says how
+ * long that took.
  * On a device with a queue the host does not wait for a step: blocks are read late, and a figure is
  * the mean over a window of steps. Without names every case that fits a CPU is run.
  * bench/peers/torch_step.py measures the same cases; bench/compare.py runs both in turn. */
 #include "base/clock.h"
 #include "base/rng.h"
+#include "kernels/algorithm.h"
 #include "kernels/cpu/cpu.h"
 #include "trainer/step.h"
 
@@ -35,7 +38,7 @@ struct setting {
     enum dtype dtype;
     bool profile;
     const char *device; /* "cpu", "cuda" */
-    bool no_capture;
+    bool no_capture, no_tune;
     double seconds;
     const char *isa; /* "avx2": as if the processor had no more; NULL: all that it has */
 };
@@ -47,6 +50,7 @@ struct run {
     struct document document;
     struct experiment experiment;
     struct device device;
+    struct algorithms algorithms;
     struct params params;
     struct step step;
     json_t *model, *augment;
@@ -92,6 +96,9 @@ static enum code open_run(struct run *run, const struct bench_case *c, const str
         TRY(device_open_cpu_isa(&run->device, 0, how->isa, err));
     else
         TRY(device_open(&run->device, how->device, 0, err));
+    algorithms_init(&run->algorithms, "the bench's choices");
+    run->algorithms.missing = MISSING_SEARCHED;
+    if (!how->no_tune) run->device.algorithms = &run->algorithms;
     TRY(step_params(&run->params, run->model, &run->experiment, &run->device, false, err));
     TRY(params_init(&run->params, 1, err));
     run->augment = run->experiment.augment ? node_json(run->experiment.augment) : NULL;
@@ -110,6 +117,7 @@ static void close_run(struct run *run)
     step_close(&run->step);
     if (run->params.device) params_close(&run->params);
     device_close(&run->device);
+    algorithms_release(&run->algorithms);
     json_decref(run->model);
     json_decref(run->augment);
     block_free(run->input);
@@ -129,9 +137,12 @@ static void print_line(const struct run *run, const struct bench_case *c, const 
         [DTYPE_F32] = "f32", [DTYPE_BF16] = "bf16", [DTYPE_F16] = "f16"
     };
     qsort(ms, (size_t)count, sizeof *ms, by_value);
-    printf("%-10s %-5s batch %-4lld median %9.3f ms  fastest %9.3f  slowest %9.3f  (%d %s)\n",
+    printf("%-10s %-5s batch %-4lld median %9.3f ms  fastest %9.3f  slowest %9.3f  (%d %s)",
            c->name, names[how->dtype], (long long)run->experiment.batch, ms[count / 2], ms[0],
            ms[count - 1], count, run->device.queue ? "windows" : "steps");
+    if (run->algorithms.searched)
+        printf("  %d calls searched in %.1f s", run->algorithms.searched, run->algorithms.spent_s);
+    putchar('\n');
 }
 
 /* One step; waits only when too many are under way. */
@@ -230,6 +241,8 @@ int main(int argc, char **argv)
             how.device = argv[++i];
         else if (strcmp(argv[i], "--no-capture") == 0)
             how.no_capture = true;
+        else if (strcmp(argv[i], "--no-tune") == 0)
+            how.no_tune = true;
         else if (strcmp(argv[i], "--isa") == 0 && i + 1 < argc)
             how.isa = argv[++i];
         else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc)

@@ -40,6 +40,10 @@ enum code read_start(const struct invocation *in, struct train_opts *opts, struc
     opts->build = PAWL_BUILD;
     opts->install_signals = true;
     opts->allow_inexact = given(in, "allow-inexact");
+    opts->algorithms = text_of(in, "algorithms");
+    opts->no_tune = given(in, "no-tune");
+    if (opts->algorithms && opts->no_tune)
+        return err_set(err, USAGE, "options '--algorithms' and '--no-tune' exclude each other");
     read_launch(in, &opts->launch);
     return read_time(in, &opts->time_limit_s, err);
 }

@@ -37,6 +37,7 @@ static const struct option train_options[] = {
 
 static const struct option plan_options[] = {
     { "ranks", OPTION_INT, "N", "For the first of N ranks of this machine." },
+    { "algorithms", OPTION_TEXT, "FILE", "With the choices in a run's algorithms.json." },
     SET_OPTIONS,
     DEVICE_OPTION,
     { 0 },
@@ -189,10 +190,11 @@ static enum code run_plan(struct invocation *in, struct err *err)
     struct experiment experiment;
     struct str text = { 0 };
     json_t *plan;
-    int ranks;
-    TRY(read_ranks(in, &ranks, err));
+    struct plan_opts how = { .device = text_of(in, "device"),
+                             .algorithms = text_of(in, "algorithms") };
+    TRY(read_ranks(in, &how.ranks, err));
     TRY(load_experiment(in, &document, &experiment, in->args[0], err));
-    TRY(plan_experiment(&plan, &experiment, text_of(in, "device"), ranks, err));
+    TRY(plan_experiment(&plan, &experiment, &how, err));
     if (!print_json(in, plan)) {
         plan_print(plan, &text);
         fputs(str_text(&text), stdout);

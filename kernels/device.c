@@ -5,6 +5,7 @@
 #include "kernels/device.h"
 
 #include "base/str.h"
+#include "kernels/algorithm.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cuda_module.h"
 #include "kernels/ref/ref.h"
@@ -92,11 +93,16 @@ enum code call_prepare(struct device *device, struct op_call *call, struct err *
         return err_hint(err, kernel->run ? "Types, shapes or attributes are not supported there."
                                          : "The op does not exist there.");
     }
+    const struct algorithm_row *row = NULL;
+    if (device->algorithms && device->choices && !call->choice)
+        TRY(algorithms_choose(&row, device, call, err));
+    if (row) call->choice = row->choice;
     call->workspace_bytes = 0;
     call->algorithm = device->name;
     enum code code = kernel->prepare ? kernel->prepare(device, call, err) : OK;
     if (code) call_release(device, call); /* what was made before it failed */
-    return code;
+    if (!code || !row || code == NO_MEMORY || !err) return code;
+    return algorithms_refused(device->algorithms, row, err);
 }
 
 enum code call_run(struct device *device, struct op_call *call, struct err *err)

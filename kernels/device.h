@@ -23,6 +23,8 @@ struct op_call {
     struct tensor in[OP_INS];
     struct tensor out[OP_OUTS];
     uint32_t accumulate;          /* bit i: add to output i */
+    const char *choice;           /* one of the device's candidates, which prepare must take; NULL:
+                                   * its own first answer. Need not outlive prepare */
     struct step_block *block;     /* may be NULL where the row does not read it */
     double *magnitude[OP_OUTS];   /* ref only: room for Σ|terms| per output element, or NULL */
     double *in_magnitude[OP_INS]; /* ref only: the same for inputs that the op updates */
@@ -107,6 +109,31 @@ struct device_queue {
                            struct err *err);
 };
 
+enum { CANDIDATES = 32, CHOICE_TEXT = 256 };
+
+/* Ways to compute a call: texts of printable ASCII that mean something to the device alone. */
+struct candidates {
+    int count;
+    char text[CANDIDATES][CHOICE_TEXT];
+};
+
+/* What a device offers some of whose calls can be computed in ways of which only a run tells the
+ * fastest (kernels/algorithm.h). */
+struct device_choices {
+    /* Fills `out` (which comes zeroed) with the ways that prepare takes as call->choice, its own
+     * first answer in front; none where the call has no choice. One may still be refused then. */
+    enum code (*list)(struct device *device, const struct op_call *call, struct candidates *out,
+                      struct err *err);
+    /* Overwrites device memory, so that the caches hold nothing else. */
+    enum code (*clear)(struct device *device, void *memory, size_t size, struct err *err);
+    /* Marks a moment (0 or 1) in the order of runs; seconds from mark 0 to mark 1 by the device's
+     * clock, once the runs before mark 1 are over. */
+    enum code (*mark)(struct device *device, int which, struct err *err);
+    enum code (*elapsed)(struct device *device, double *seconds, struct err *err);
+};
+
+struct algorithms;
+
 struct device {
     const char *name;      /* "ref", "cpu", "cuda" */
     char description[160]; /* instruction set, libraries and versions: recorded in manifests */
@@ -133,6 +160,10 @@ struct device {
     const struct device_queue *queue;           /* NULL where runs end before returning */
     const struct device_collective *collective; /* NULL: ranks meet in host memory only */
     void *collective_state;                     /* theirs */
+    const struct device_choices *choices;       /* NULL: every call is computed in one way */
+    struct algorithms *algorithms;              /* which of them prepare takes, and what becomes of
+                                                 * a call without a row; NULL: first answers */
+    size_t cache_bytes;                         /* of the last cache, with choices */
     int ranks;                                  /* that collective->open joined; 0: not opened */
     bool ranks_recorded;                        /* recordings may hold collectives */
     uint64_t waits; /* times that the host was held until no run was left: copy_out and wait; a
@@ -158,7 +189,9 @@ struct device_place {
 enum code device_open_at(struct device *device, const char *name, int threads,
                          const struct device_place *place, struct err *err);
 
-/* The same life for any device: checks, then the kernel's own function. */
+/* The same life for any device: checks, then the kernel's own function. A call without a choice
+ * gets that of device->algorithms: CONFIG when the device refuses it or there is none, with the
+ * file and what to do. */
 bool device_supports(const struct device *device, const struct op_call *call);
 enum code call_prepare(struct device *device, struct op_call *call, struct err *err);
 enum code call_run(struct device *device, struct op_call *call, struct err *err);

@@ -5,7 +5,8 @@
  * model.safetensors). Rows are computed in fixed tiles aligned to the row index (64 on CPUs), the
  * last one padded; one thread computes a tile with primitives made for one thread, so that outputs
  * are the same bits for any batch size and any number of threads. A device with memory of its own
- * runs tiles of 256 rows, one after the other. */
+ * runs tiles of 256 rows, one after the other. Where it has several ways to compute, its first
+ * answers are taken: outputs follow from model and kind of device, not from a search by time. */
 #ifndef PAWL_MODEL_INFER_H
 #define PAWL_MODEL_INFER_H
 

@@ -98,6 +98,17 @@ static void find_other_world(char text[INEXACT_TEXT], const struct joining *join
              (long long)was, (long long)is);
 }
 
+/* Which ways to compute the device took. */
+static void find_other_algorithms(char text[INEXACT_TEXT], const struct joining *joining)
+{
+    const char *was = json_string_value(json_object_get(joining->stored, "algorithms"));
+    const char *is = json_string_value(json_object_get(joining->now, "algorithms"));
+    if (!was && !is) return;
+    if (was && is && strcmp(was, is) == 0) return;
+    snprintf(text, INEXACT_TEXT, "its algorithms were %.80s and are %.80s",
+             was ? was : "the device's first answers", is ? is : "the device's first answers");
+}
+
 static enum code check_end(const struct joining *joining, struct err *err)
 {
     const struct run_progress *progress = joining->progress;
@@ -137,6 +148,7 @@ enum code run_facts_match(char inexact[INEXACT_TEXT], const struct joining *join
     TRY(check_end(joining, err));
     find_inexact(inexact, joining);
     if (!*inexact) find_other_world(inexact, joining);
+    if (!*inexact) find_other_algorithms(inexact, joining);
     bool accepted = joining->allow_inexact || joining->experiment->determinism == DETERMINISM_OFF;
     if (!*inexact || accepted) return OK;
     err_set(err, CONFIG, "cannot resume run '%s' bit for bit: %.300s", joining->dir, inexact);

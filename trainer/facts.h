@@ -24,9 +24,9 @@ struct joining {
 enum { INEXACT_TEXT = 400 };
 
 /* Whether it may. CONFIG when the configuration or the data differ (the message names the keys),
- * when the end moved and the schedule does not permit it, or when device, threads, precision or
- * (but under `determinism: world`) the number of ranks differ; the last is accepted with
- * `allow_inexact` or `determinism: off`, and `inexact` then says what differs (else ""). */
+ * when the end moved and the schedule does not permit it, or when device, threads, precision,
+ * algorithms or (but under `determinism: world`) the number of ranks differ; these are accepted
+ * with `allow_inexact` or `determinism: off`, and `inexact` then says what differs (else ""). */
 enum code run_facts_match(char inexact[INEXACT_TEXT], const struct joining *joining,
                           struct err *err);
 

@@ -178,28 +178,35 @@ static void sweep_checkpoints(struct run *run)
             fs_remove_tree(path_join(&run->arena, folder, *names), &unused);
 }
 
-static enum code take(struct run *run, const json_t *manifest, const char *config,
+/* The manifest comes last: what it cites is there. */
+static enum code take(struct run *run, const struct run_contents *contents,
                       const struct launch *launch, struct err *err)
 {
     struct arena *arena = &run->arena;
+    const struct algorithms *algorithms = contents->algorithms;
+    const char *config = contents->config;
     TRY(fs_mkdirs(path_join(arena, run->dir, "incarnations"), err));
     TRY(fs_mkdirs(path_join(arena, run->dir, "checkpoints"), err));
     TRY(take_number(run, launch, err));
     sweep_checkpoints(run);
     enum code code = run_manifest(&run->manifest, run->dir, err);
     run->resuming = code == OK;
-    if (code != NOT_FOUND) return code;
+    if (code && code != NOT_FOUND) return code;
+    if (algorithms && (!run->resuming || algorithms->changed))
+        TRY(algorithms_publish(algorithms, path_join(arena, run->dir, RUN_ALGORITHMS), err));
+    if (run->resuming) return OK;
     TRY(fs_publish(path_join(arena, run->dir, "config.yaml"), config, strlen(config), err));
-    run->manifest = json_deep_copy(manifest);
-    return json_publish_checked(manifest, path_join(arena, run->dir, "manifest.json"), err);
+    run->manifest = json_deep_copy(contents->manifest);
+    return json_publish_checked(contents->manifest, path_join(arena, run->dir, "manifest.json"),
+                                err);
 }
 
-enum code run_take(struct run *run, const char *dir, const json_t *manifest, const char *config,
+enum code run_take(struct run *run, const char *dir, const struct run_contents *contents,
                    const struct launch *launch, struct err *err)
 {
     memset(run, 0, sizeof *run);
     run->dir = arena_copy(&run->arena, dir);
-    enum code code = take(run, manifest, config, launch, err);
+    enum code code = take(run, contents, launch, err);
     if (code) run_release(run);
     return code;
 }

@@ -20,6 +20,8 @@ json_t *trainer_state(const struct trainer *t)
         (json_int_t)(t->number % t->epoch_steps), "time", (json_int_t)carried.time, "waited",
         (json_int_t)t->waited, "last_validation", (json_int_t)t->last_validation, "saves", t->saves,
         "metrics", t->metrics);
+    json_t *algorithms = trainer_algorithms_fact(t);
+    if (algorithms) json_object_set_new(state, "algorithms", algorithms);
     if (t->has_stop_best) json_object_set_new(state, "stop_best", json_real(t->stop_best));
     if (t->experiment->precision != PRECISION_F16) return state;
     json_object_set_new(state, "loss_scale", json_real(carried.loss_scale));
@@ -57,6 +59,7 @@ enum code trainer_restore(struct trainer *t, const json_t *state, struct err *er
     TRY(json_get_int(&epoch, state, "epoch", name, err));
     TRY(json_get_int(&index, state, "index", name, err));
     TRY(json_get_array(&saves, state, "saves", name, err));
+    TRY(trainer_algorithms_match(t, json_object_get(state, "algorithms"), err));
     if (t->number < 0 || epoch * t->epoch_steps + index != t->number)
         return err_set(err, DAMAGED,
                        "cannot resume: step %lld is not epoch %lld, batch %lld of "

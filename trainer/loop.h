@@ -2,6 +2,7 @@
 #ifndef PAWL_TRAINER_LOOP_H
 #define PAWL_TRAINER_LOOP_H
 
+#include "kernels/algorithm.h"
 #include "trainer/ranks.h"
 #include "trainer/save.h"
 #include "trainer/step.h"
@@ -17,6 +18,7 @@ struct trainer {
     struct arena arena;
     struct dataset dataset;
     struct device device;
+    struct algorithms algorithms; /* what device.algorithms points to, or zeroed */
     enum dtype dtype;
     json_t *model, *profile;
     float *class_weights;
@@ -53,9 +55,11 @@ struct trainer {
 /* Whether this rank was asked to stop: a signal, the time limit. `context` is the trainer. */
 bool trainer_asked(void *context);
 
-/* start.c: what ranks say to each other; device, data and programs; then everything up to the
- * first step, and resuming. */
+/* start.c: what ranks say to each other; that, device and data; parameters and programs; all of
+ * these, alone; then everything up to the first step, and resuming. */
 enum code trainer_open_ranks(struct trainer *trainer, struct err *err);
+enum code trainer_open(struct trainer *trainer, struct err *err);
+enum code trainer_programs(struct trainer *trainer, struct err *err);
 enum code trainer_compile(struct trainer *trainer, struct err *err);
 /* The run directory, by its option or the experiment's name (arena). */
 const char *trainer_run_dir(struct trainer *trainer);
@@ -64,6 +68,17 @@ void trainer_release(struct trainer *trainer);
 
 /* device.c: opens the device; on cards with the other ranks, who all call this. */
 enum code trainer_device(struct trainer *trainer, struct err *err);
+
+/* algorithms.c: trainer_programs under the choices of the run, which are searched where it is new
+ * (train_opts). Together: all ranks call it, with `mine` what became of them before; rank 0
+ * chooses, the others compile what it chose. */
+enum code trainer_choose_alone(struct trainer *trainer, struct err *err);
+enum code trainer_choose_together(struct trainer *trainer, enum code mine, struct err *err);
+/* The digest of the choices (new reference); NULL without. */
+json_t *trainer_algorithms_fact(const struct trainer *trainer);
+/* CONFIG when `stored`, of a checkpoint, is another digest than that of the choices. */
+enum code trainer_algorithms_match(const struct trainer *trainer, const json_t *stored,
+                                   struct err *err);
 
 /* keep.c, for rank 0: checkpoints: begin one, note a finished one, remove what no longer counts;
  * name the best of those kept in the log. */

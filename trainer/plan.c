@@ -114,11 +114,14 @@ static json_t *describe(const struct trainer *t)
         (json_int_t)checkpoint, "nodes", nodes);
 }
 
-enum code plan_experiment(json_t **plan, const struct experiment *experiment, const char *device,
-                          int ranks, struct err *err)
+enum code plan_experiment(json_t **plan, const struct experiment *experiment,
+                          const struct plan_opts *how, struct err *err)
 {
+    int ranks = how->ranks;
     struct comm first = { .size = ranks, .local_size = ranks };
-    struct train_opts opts = { .device = device, .comm = ranks > 1 ? &first : NULL };
+    struct train_opts opts = { .device = how->device,
+                               .algorithms = how->algorithms,
+                               .comm = ranks > 1 ? &first : NULL };
     struct trainer trainer = { .experiment = experiment, .opts = &opts, .plan_only = true };
     *plan = NULL;
     first.processors = device_processors() / (ranks > 1 ? ranks : 1);

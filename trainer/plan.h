@@ -8,10 +8,15 @@
 #include "base/str.h"
 #include "trainer/train.h"
 
-/* plan/1 (new reference), of the first of `ranks` ranks of one machine (0: 1). Fails as training
- * would before its first step. */
-enum code plan_experiment(json_t **plan, const struct experiment *experiment, const char *device,
-                          int ranks, struct err *err);
+struct plan_opts {
+    const char *device;
+    const char *algorithms; /* a run's file of choices; NULL: the device's first answers */
+    int ranks;              /* of one machine, planned for the first; 0: 1 */
+};
+
+/* plan/1 (new reference). Fails as training would before its first step. */
+enum code plan_experiment(json_t **plan, const struct experiment *experiment,
+                          const struct plan_opts *opts, struct err *err);
 
 /* The same for people. */
 void plan_print(const json_t *plan, struct str *out);

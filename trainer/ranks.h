@@ -18,7 +18,8 @@ enum { RANKS_LEAST = 4 /* numbers that any join can carry */ };
 enum ranks_flag {
     RANKS_STOP = 1,    /* a rank was asked to stop */
     RANKS_WORKING = 2, /* rank 0 goes on with its own work */
-    RANKS_DONE = 4     /* its work came to the end that was hoped for */
+    RANKS_DONE = 4,    /* its work came to the end that was hoped for */
+    RANKS_CHOOSE = 8   /* a device can compute in several ways: rank 0 says which */
 };
 
 struct ranks {

@@ -1,15 +1,19 @@
 /* The run directory: what a training run leaves behind, and who may write into it.
  *
- * RUN/ holds config.yaml (effective, runnable again), manifest.json, incarnations/NNNN.json,
- * log-NNNN.jsonl, checkpoints/step-NNNNNNNNNN-NNNN/ and view/. Every start takes an incarnation
- * number by exclusive creation and writes only files of its own; a newer incarnation voids what an
- * older one wrote behind the point from which it resumed. */
+ * RUN/ holds config.yaml (effective, runnable again), manifest.json, algorithms.json (on devices
+ * that have a choice), incarnations/NNNN.json, log-NNNN.jsonl, checkpoints/step-NNNNNNNNNN-NNNN/
+ * and view/. Every start takes an incarnation number by exclusive creation and writes only files of
+ * its own; a newer incarnation voids what an older one wrote behind the point from which it
+ * resumed. */
 #ifndef PAWL_TRAINER_RUN_H
 #define PAWL_TRAINER_RUN_H
 
 #include "base/json.h"
+#include "kernels/algorithm.h"
 #include "trainer/log.h"
 #include "trainer/tensorboard.h"
+
+#define RUN_ALGORITHMS "algorithms.json"
 
 /* Facts about this start that cli/ read from the environment. */
 struct launch {
@@ -32,10 +36,17 @@ struct run {
  * that cannot be looked at is IO, so that a run is never begun over another). New reference. */
 enum code run_manifest(json_t **manifest, const char *dir, struct err *err);
 
-/* Takes the run: makes the directory or joins the existing one. `manifest` is this start's
- * (borrowed); `config` is the text of config.yaml. Fails with CONFLICT when another process holds
- * the run, with HOPELESS after three starts without progress. */
-enum code run_take(struct run *run, const char *dir, const json_t *manifest, const char *config,
+/* What a start has to say of the run (borrowed). */
+struct run_contents {
+    const json_t *manifest;              /* run/1 */
+    const char *config;                  /* the text of config.yaml */
+    const struct algorithms *algorithms; /* or NULL: there are none to choose from */
+};
+
+/* Takes the run: makes the directory with these contents or joins the existing one, in which only
+ * algorithms that were changed are replaced. Fails with CONFLICT when another process holds the
+ * run, with HOPELESS after three starts without progress. */
+enum code run_take(struct run *run, const char *dir, const struct run_contents *contents,
                    const struct launch *launch, struct err *err);
 void run_release(struct run *run);
 

@@ -162,7 +162,7 @@ static enum code check_watched(struct trainer *t, const struct watched *watched,
     return t->validates && found ? OK : err_at(err, at->mark.file, at->mark.line, at->mark.column);
 }
 
-static enum code open_programs(struct trainer *t, struct err *err)
+enum code trainer_programs(struct trainer *t, struct err *err)
 {
     const struct experiment *e = t->experiment;
     json_t *augment = e->augment ? node_json(e->augment) : NULL;
@@ -277,7 +277,10 @@ static enum code take_run(struct trainer *t, const json_t *facts, char inexact[I
     struct str config = { 0 };
     document_render(e->document, dir, &config);
     enum code code = check_joining(t, dir, facts, inexact, err);
-    if (!code) code = run_take(&t->run, dir, facts, str_text(&config), &t->opts->launch, err);
+    struct run_contents contents = { .manifest = facts,
+                                     .config = str_text(&config),
+                                     .algorithms = t->device.algorithms };
+    if (!code) code = run_take(&t->run, dir, &contents, &t->opts->launch, err);
     str_release(&config);
     return code;
 }
@@ -307,6 +310,8 @@ static enum code join(struct trainer *t, struct err *err)
     const char *from = NULL;
     json_t *facts = run_facts(t->experiment, &t->dataset, &t->device, t->dtype, t->ranks.comm->size,
                               t->opts->build);
+    json_t *algorithms = trainer_algorithms_fact(t);
+    if (algorithms) json_object_set_new(facts, "algorithms", algorithms);
     enum code code = take_run(t, facts, inexact, err);
     if (!code) code = first_values(t, err);
     if (!code && t->run.resuming) code = resume(t, &from, err);
@@ -387,13 +392,26 @@ enum code trainer_open_ranks(struct trainer *t, struct err *err)
     return OK;
 }
 
-enum code trainer_compile(struct trainer *t, struct err *err)
+enum code trainer_open(struct trainer *t, struct err *err)
 {
     TRY(trainer_open_ranks(t, err));
     TRY(trainer_device(t, err));
     TRY(choose_precision(t, err));
-    TRY(open_data(t, err));
-    return open_programs(t, err);
+    return open_data(t, err);
+}
+
+enum code trainer_compile(struct trainer *t, struct err *err)
+{
+    TRY(trainer_open(t, err));
+    return trainer_choose_alone(t, err);
+}
+
+/* With others: they hear of what failed where they are, once. */
+static enum code compile_together(struct trainer *t, struct err *err)
+{
+    enum code code = trainer_open(t, err);
+    if (!t->ranks.failed) code = trainer_choose_together(t, code, err);
+    return t->ranks.failed ? code : ranks_join(&t->ranks, code, 0, err);
 }
 
 /* Rank 0 joins the run, which may take as long as reading a checkpoint does; the others wait. */
@@ -417,8 +435,7 @@ static enum code join_together(struct trainer *t, struct err *err)
 
 enum code trainer_start(struct trainer *t, struct err *err)
 {
-    enum code code = trainer_compile(t, err);
-    TRY(ranks_join(&t->ranks, code, 0, err));
+    TRY(ranks_several(&t->ranks) ? compile_together(t, err) : trainer_compile(t, err));
     TRY(compare_ranks(t, err));
     TRY(join_together(t, err));
     loader_seek(t->loader, (uint64_t)(t->number / t->epoch_steps),
@@ -439,6 +456,7 @@ void trainer_release(struct trainer *t)
     loader_close(t->loader);
     dataset_close(&t->dataset);
     device_close(&t->device);
+    algorithms_release(&t->algorithms);
     run_release(&t->run);
     json_decref(t->model);
     json_decref(t->profile);

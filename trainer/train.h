@@ -27,7 +27,11 @@ struct train_opts {
     double time_limit_s;  /* 0: none; then a checkpoint and STOPPED */
     int64_t stop_after;   /* steps of this incarnation after which to stop as if asked; 0: none */
     int64_t kill_at_step; /* for drills: SIGKILL to this process after this step; 0: none */
-    bool allow_inexact;   /* resume although device, threads or libraries differ */
+    bool allow_inexact;   /* resume although device, threads, libraries or algorithms differ */
+    const char
+        *algorithms; /* with which choices of algorithms a new run begins: the file of another
+                             * run; NULL: none. A run that is there has its own */
+    bool no_tune;    /* ablation: the device's first answers, nothing searched */
     bool install_signals;
 };
 

@@ -53,10 +53,12 @@ static enum code train_recipe(struct train_result *result, const char *file, con
     struct document document;
     struct experiment experiment;
     const struct kind *const kinds[] = { &experiment_kind, NULL };
+    /* nothing is timed: a baseline follows from its recipe and the kind of device */
     enum code code = document_load(&document, &arena, file, kinds, NULL, &problems, err);
     if (!code) code = experiment_read(&experiment, &arena, &document, err);
     if (!code)
-        code = train(result, &experiment, &(struct train_opts){ .run = run, .build = PAWL_VERSION },
+        code = train(result, &experiment,
+                     &(struct train_opts){ .run = run, .build = PAWL_VERSION, .no_tune = true },
                      err);
     arena_release(&arena);
     return code;

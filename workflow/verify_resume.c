@@ -58,6 +58,10 @@ static enum code run_train(struct drill *drill, const char *run, int64_t kill_at
     if (every)
         args[count++] = arena_format(&drill->arena, "--set=train.checkpoint.every=%lldst",
                                      (long long)every);
+    /* both compute alike: what one run found fastest is an input of the other */
+    const char *chosen = path_join(&drill->arena, drill->straight, RUN_ALGORITHMS);
+    if (run == drill->killed && fs_exists(chosen))
+        args[count++] = arena_format(&drill->arena, "--algorithms=%s", chosen);
     if (opts->device) args[count++] = arena_format(&drill->arena, "--device=%s", opts->device);
     if (opts->ranks) args[count++] = arena_format(&drill->arena, "--ranks=%d", opts->ranks);
     if (kill_at)

@@ -1,15 +1,17 @@
 // Convolutions and their gradients: cuDNN's graph interface, own loops where it has no engine.
 //
-// prepare tries, in this order, the pass as it is; with accumulation as a step of its own; with the
-// 16-bit factors widened to f32 copies (TF32 holds them exactly, so products stay exact on the
-// matrix units); and our own loops, which take everything. What was taken stands in
-// call->algorithm.
+// Ways to compute a call, in this order: the pass as it is; with accumulation as a step of its own;
+// both with the 16-bit factors widened to f32 copies (TF32 holds them exactly, so products stay
+// exact on the matrix units); and our own loops, which take everything. prepare takes the call's
+// choice, a text with way and engine, or the first way for which cuDNN has an engine. What was
+// taken stands in call->algorithm.
 //
 // Results are rounded once (law 2): where bias or activation follows, or an engine gives f32 only,
 // a 16-bit result is kept in f32 in the workspace and finished by a kernel of ours. The workspace
 // is cut into the f32 copies, the partial sums of the bias gradient, and what cuDNN wants.
 #include "kernels/cuda/direct.cuh"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,32 +119,100 @@ static size_t lay_out(struct conv_state *state, const struct op_call *call, bool
     return used + state->plan.workspace_bytes;
 }
 
+enum { WAYS = 4 };
+static const char own_loops[] = "own";
+
+// Whether the call can go way `n`.
+static bool way_of(struct way *way, const struct op_call *call, int n)
+{
+    bool half = call->in[0].dtype != DTYPE_F32, adds = call->accumulate & 1;
+    way->widen = n >= 2;
+    way->after = n % 2 == 1;
+    return (half || !way->widen) && (adds || !way->after);
+}
+
+static void describe(struct dnn_spec *spec, const struct device *device, const struct op_call *call)
+{
+    struct conv_tensors tensors = tensors_of(call);
+    spec->pass = call->op;
+    spec->window = conv_window(call->attr, &tensors.at[0]->shape, &tensors.at[1]->shape);
+    spec->tf32 = device->tf32;
+}
+
+static cudnnHandle_t handle_of(const struct device *device)
+{
+    return static_cast<cudnnHandle_t>(cuda_state_of(device)->dnn);
+}
+
+// The first way for which cuDNN has an engine, or our own loops. *copied: the result goes to the
+// workspace.
+static void take_first(struct device *device, struct op_call *call, bool *copied)
+{
+    struct conv_state *state = state_of(call);
+    struct way way;
+    for (int n = 0; n < WAYS; n++) {
+        if (!way_of(&way, call, n)) continue;
+        *copied = apply_way(&state->spec, call, &way);
+        if (dnn_build(&state->plan, handle_of(device), &state->spec, dnn_most, NULL)) return;
+    }
+    way_of(&way, call, 0);
+    *copied = apply_way(&state->spec, call, &way);
+    state->own = true;
+}
+
+static bool take_choice(struct device *device, struct op_call *call, bool *copied)
+{
+    struct conv_state *state = state_of(call);
+    struct way way;
+    int n = 0, used = 0;
+    state->own = strcmp(call->choice, own_loops) == 0;
+    if (!state->own && (sscanf(call->choice, "dnn way=%1d engine=%n", &n, &used) != 1 || !used ||
+                        n < 0 || n >= WAYS))
+        return false;
+    if (!way_of(&way, call, n)) return false;
+    *copied = apply_way(&state->spec, call, &way);
+    return state->own ||
+           dnn_build(&state->plan, handle_of(device), &state->spec, dnn_most, call->choice + used);
+}
+
 static enum code conv_prepare(struct device *device, struct op_call *call, struct err *err)
 {
-    (void)err;
     struct conv_state *state = static_cast<struct conv_state *>(calloc(1, sizeof *state));
+    char text[CALL_TEXT];
+    bool copied = false;
     if (!state) memory_refused(sizeof *state);
     call->state = state;
-    struct conv_tensors tensors = tensors_of(call);
-    cudnnHandle_t handle = static_cast<cudnnHandle_t>(cuda_state_of(device)->dnn);
-    bool half = call->in[0].dtype != DTYPE_F32, adds = call->accumulate & 1, found = false;
-    bool copied = false;
-    state->spec.pass = call->op;
-    state->spec.window = conv_window(call->attr, &tensors.at[0]->shape, &tensors.at[1]->shape);
-    state->spec.tf32 = device->tf32;
-    for (int n = 0; n < 4 && !found; n++) {
-        struct way way = { n >= 2, n % 2 == 1 };
-        if ((way.widen && !half) || (way.after && !adds)) continue;
-        copied = apply_way(&state->spec, call, &way);
-        found = dnn_build(&state->plan, handle, &state->spec, dnn_most);
-    }
-    if (!found) {
-        struct way plain = { false, false };
-        copied = apply_way(&state->spec, call, &plain);
-        state->own = true;
+    describe(&state->spec, device, call);
+    if (!call->choice) {
+        take_first(device, call, &copied);
+    } else if (!take_choice(device, call, &copied)) {
+        conv_release(device, call);
+        return err_set(err, CONFIG, "cannot prepare %s: cuDNN has no such engine for it any more",
+                       call_text(call, text));
     }
     call->workspace_bytes = lay_out(state, call, copied);
     call->algorithm = state->own ? "own:direct" : state->plan.name;
+    return OK;
+}
+
+enum code conv_choices(struct device *device, const struct op_call *call, struct candidates *out,
+                       struct err *err)
+{
+    (void)err;
+    struct dnn_spec spec = {};
+    describe(&spec, device, call);
+    for (int n = 0; n < WAYS; n++) {
+        char engines[CANDIDATES][DNN_CHOICE];
+        struct way way;
+        if (!way_of(&way, call, n)) continue;
+        (void)apply_way(&spec, call, &way);
+        int room = CANDIDATES - 1 - out->count; // the last one is our own loops
+        int count = dnn_list(engines, room, handle_of(device), &spec);
+        for (int i = 0; i < count; i++)
+            snprintf(out->text[out->count++], CHOICE_TEXT, "dnn way=%d engine=%.199s", n,
+                     engines[i]);
+    }
+    snprintf(out->text[out->count++], CHOICE_TEXT, "%s", own_loops);
     return OK;
 }
 

@@ -116,8 +116,11 @@ static void cuda_close(struct device *device)
     if (own->shared.dnn) (void)cudnnDestroy(static_cast<cudnnHandle_t>(own->shared.dnn));
     if (own->shared.blas_lt)
         (void)cublasLtDestroy(static_cast<cublasLtHandle_t>(own->shared.blas_lt));
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         if (own->done[i]) (void)cudaEventDestroy(own->done[i]);
+        if (own->shared.mark[i])
+            (void)cudaEventDestroy(static_cast<cudaEvent_t>(own->shared.mark[i]));
+    }
     if (own->staging) (void)cudaFreeHost(own->staging);
     if (own->shared.uploads) (void)cudaStreamDestroy(own->shared.uploads);
     if (own->shared.stream) (void)cudaStreamDestroy(own->shared.stream);
@@ -217,9 +220,13 @@ static enum code open_card(struct cuda_device *own, struct cudaDeviceProp *card,
     TRY(cuda_check(cudaHostAlloc(&staging, 2 * staging_half, cudaHostAllocDefault),
                    "pin host memory", err));
     own->staging = static_cast<char *>(staging);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
+        cudaEvent_t timed;
         TRY(cuda_check(cudaEventCreateWithFlags(&own->done[i], cudaEventDisableTiming),
                        "create an event", err));
+        TRY(cuda_check(cudaEventCreate(&timed), "create an event", err));
+        own->shared.mark[i] = timed;
+    }
     return open_libraries(own, err);
 }
 
@@ -262,6 +269,8 @@ static enum code open_device(struct device *device, int threads, int index, stru
     device->wait = device_wait;
     device->queue = &cuda_queue;
     device->collective = cuda_collective;
+    device->choices = &cuda_choices;
+    device->cache_bytes = own->shared.l2_bytes;
     describe(device, &card);
     return OK;
 }

@@ -4,7 +4,8 @@
 // A descriptor is created, given attributes and finalised; each may refer to earlier ones, so all
 // are kept until the plan is released. Engines come in the order of cuDNN's heuristic (mode A, then
 // its fallback list); one that is not deterministic, uses an FFT, or rounds below what the spec
-// allows is passed over, so the choice depends on library, card and shape alone.
+// allows is passed over, so the first answer depends on library, card and shape alone. A choice is
+// the number of an engine and the values of all its knobs, of which the configuration is made anew.
 #include "kernels/cuda/dnn.cuh"
 
 #include <stdio.h>
@@ -16,6 +17,7 @@ enum {
     UID_Y = 'y',
     UID_INNER = 'i',
     CONFIGS = 16,
+    KNOBS = CUDNN_KNOB_TYPE_COUNTS,
     TENSOR_ALIGNMENT = 16
 };
 
@@ -252,10 +254,10 @@ static bool try_config(struct dnn_plan *plan, cudnnHandle_t handle, const struct
     return true;
 }
 
-static bool try_mode(struct dnn_plan *plan, cudnnHandle_t handle, const struct dnn_spec *spec,
-                     cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode, size_t most)
+// The configurations of one mode, in cuDNN's order; how many. The caller destroys all of `configs`.
+static int64_t ask(struct dnn_plan *plan, cudnnBackendDescriptor_t graph,
+                   cudnnBackendHeurMode_t mode, cudnnBackendDescriptor_t configs[CONFIGS])
 {
-    cudnnBackendDescriptor_t configs[CONFIGS] = { 0 };
     int64_t count = 0;
     cudnnBackendDescriptor_t heuristic = create(plan, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
     bool ok = heuristic && set_one(heuristic, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph) &&
@@ -265,28 +267,142 @@ static bool try_mode(struct dnn_plan *plan, cudnnHandle_t handle, const struct d
         ok = !cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]);
     ok = ok && !cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                          CUDNN_TYPE_BACKEND_DESCRIPTOR, CONFIGS, &count, configs);
+    return !ok ? 0 : count < CONFIGS ? count : static_cast<int64_t>(CONFIGS);
+}
+
+static void destroy_all(cudnnBackendDescriptor_t *descriptors, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (descriptors[i]) (void)cudnnBackendDestroyDescriptor(descriptors[i]);
+}
+
+static bool try_mode(struct dnn_plan *plan, cudnnHandle_t handle, const struct dnn_spec *spec,
+                     cudnnBackendDescriptor_t graph, cudnnBackendHeurMode_t mode, size_t most)
+{
+    cudnnBackendDescriptor_t configs[CONFIGS] = { 0 };
+    int64_t count = ask(plan, graph, mode, configs);
     bool found = false;
-    for (int64_t i = 0; ok && !found && i < count && i < CONFIGS; i++) {
+    for (int64_t i = 0; !found && i < count; i++) {
         found = try_config(plan, handle, spec, configs[i], most);
         if (!found) continue;
         plan->held[plan->count++] = configs[i];
         configs[i] = NULL;
     }
-    for (int i = 0; i < CONFIGS; i++)
-        if (configs[i]) (void)cudnnBackendDestroyDescriptor(configs[i]);
+    destroy_all(configs, CONFIGS);
     return found;
 }
 
+// Adds " type=value" of each knob that a configuration sets; false when they have no room.
+static bool write_knobs(char text[DNN_CHOICE], cudnnBackendDescriptor_t config)
+{
+    cudnnBackendDescriptor_t knobs[KNOBS] = { 0 };
+    int64_t count = 0, one;
+    bool ok = true;
+    for (int i = 0; ok && i < KNOBS; i++)
+        ok = !cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]);
+    ok = ok &&
+         !cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                                   CUDNN_TYPE_BACKEND_DESCRIPTOR, KNOBS, &count, knobs) &&
+         count <= KNOBS;
+    for (int64_t i = 0; ok && i < count; i++) {
+        cudnnBackendKnobType_t type;
+        int64_t value;
+        size_t used = strlen(text);
+        ok = !cudnnBackendGetAttribute(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE,
+                                       CUDNN_TYPE_KNOB_TYPE, 1, &one, &type) &&
+             !cudnnBackendGetAttribute(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE,
+                                       CUDNN_TYPE_INT64, 1, &one, &value);
+        if (!ok) break;
+        int more = snprintf(text + used, DNN_CHOICE - used, " %d=%lld", (int)type,
+                            (long long)value);
+        ok = more > 0 && (size_t)more < DNN_CHOICE - used;
+    }
+    destroy_all(knobs, KNOBS);
+    return ok;
+}
+
+// The knobs of a text, made for `plan`; how many, or -1 where it is not written like this.
+static int read_knobs(struct dnn_plan *plan, cudnnBackendDescriptor_t knobs[KNOBS],
+                      const char *text)
+{
+    int count = 0;
+    while (*text) {
+        int number, used = 0;
+        long long value;
+        if (sscanf(text, " %9d=%18lld%n", &number, &value, &used) != 2 || count == KNOBS) return -1;
+        cudnnBackendKnobType_t type = static_cast<cudnnBackendKnobType_t>(number);
+        int64_t to = value;
+        cudnnBackendDescriptor_t knob = create(plan, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+        if (!knob || !set(knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &type) ||
+            !set(knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1, &to) ||
+            !finalize(knob))
+            return -1;
+        knobs[count++] = knob;
+        text += used;
+    }
+    return count;
+}
+
+// The plan of a choice.
+static bool try_choice(struct dnn_plan *plan, cudnnHandle_t handle, const struct dnn_spec *spec,
+                       cudnnBackendDescriptor_t graph, size_t most, const char *choice)
+{
+    cudnnBackendDescriptor_t knobs[KNOBS];
+    long long number;
+    int used = 0;
+    if (sscanf(choice, "%9lld%n", &number, &used) != 1 || number < 0) return false;
+    int64_t index = number;
+    int count = read_knobs(plan, knobs, choice + used);
+    cudnnBackendDescriptor_t engine = create(plan, CUDNN_BACKEND_ENGINE_DESCRIPTOR);
+    cudnnBackendDescriptor_t config = create(plan, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR);
+    return count >= 0 && engine && config &&
+           set_one(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph) &&
+           set(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &index) &&
+           finalize(engine) && set_one(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine) &&
+           (count == 0 || set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                              CUDNN_TYPE_BACKEND_DESCRIPTOR, count, knobs)) &&
+           finalize(config) && try_config(plan, handle, spec, config, most);
+}
+
 bool dnn_build(struct dnn_plan *plan, cudnnHandle_t handle, const struct dnn_spec *spec,
-               size_t most)
+               size_t most, const char *choice)
 {
     memset(plan, 0, sizeof *plan);
     cudnnBackendDescriptor_t operation = graph(plan, handle, spec);
-    bool found = operation &&
-                 (try_mode(plan, handle, spec, operation, CUDNN_HEUR_MODE_A, most) ||
-                  try_mode(plan, handle, spec, operation, CUDNN_HEUR_MODE_FALLBACK, most));
+    bool found = operation && choice
+                     ? try_choice(plan, handle, spec, operation, most, choice)
+                     : operation &&
+                           (try_mode(plan, handle, spec, operation, CUDNN_HEUR_MODE_A, most) ||
+                            try_mode(plan, handle, spec, operation, CUDNN_HEUR_MODE_FALLBACK,
+                                     most));
     if (!found) dnn_release(plan);
     return found;
+}
+
+int dnn_list(char (*choices)[DNN_CHOICE], int room, cudnnHandle_t handle,
+             const struct dnn_spec *spec)
+{
+    static const cudnnBackendHeurMode_t modes[] = { CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK };
+    struct dnn_plan plan = {};
+    int listed = 0;
+    cudnnBackendDescriptor_t operation = graph(&plan, handle, spec);
+    for (int m = 0; operation && m < 2; m++) {
+        cudnnBackendDescriptor_t configs[CONFIGS] = { 0 };
+        int64_t count = ask(&plan, operation, modes[m], configs);
+        for (int64_t i = 0; i < count && listed < room; i++) {
+            struct engine engine;
+            char *text = choices[listed];
+            bool known = false;
+            if (!read_engine(configs[i], &engine) || !accurate_enough(&engine, spec)) continue;
+            snprintf(text, DNN_CHOICE, "%lld", (long long)engine.index);
+            if (!write_knobs(text, configs[i])) continue;
+            for (int other = 0; other < listed; other++) known |= !strcmp(choices[other], text);
+            listed += !known;
+        }
+        destroy_all(configs, CONFIGS);
+    }
+    dnn_release(&plan);
+    return listed;
 }
 
 // Points the plan's pack at these tensors.

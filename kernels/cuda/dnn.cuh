@@ -18,7 +18,7 @@ struct dnn_spec {
     bool widened; // the f32 factors are copies of 16-bit ones, which TF32 holds exactly
 };
 
-enum { DNN_DESCRIPTORS = 16 };
+enum { DNN_DESCRIPTORS = 80, DNN_CHOICE = 200 };
 
 // A built plan. A zeroed one is accepted by dnn_release.
 struct dnn_plan {
@@ -30,10 +30,16 @@ struct dnn_plan {
     char name[64];
 };
 
-// Builds the first plan of cuDNN's own order whose engine is deterministic and rounds no more than
-// the spec allows, with at most `most` bytes of workspace. False when there is none.
+// Builds the plan of the engine and knobs that `choice` (of dnn_list) names, or without one the
+// first of cuDNN's own order. Its engine is deterministic and rounds no more than the spec allows,
+// and it has at most `most` bytes of workspace. False when there is none.
 bool dnn_build(struct dnn_plan *plan, cudnnHandle_t handle, const struct dnn_spec *spec,
-               size_t most);
+               size_t most, const char *choice);
+
+// The engines with their knobs that dnn_build may take, in cuDNN's own order, at most `room`; how
+// many. No plan is built: one of them may still be refused.
+int dnn_list(char (*choices)[DNN_CHOICE], int room, cudnnHandle_t handle,
+             const struct dnn_spec *spec);
 
 // Runs it on image x, weight w and image y of the convolution, whichever of them is the result.
 // The pack of pointers is made again only when one has changed.

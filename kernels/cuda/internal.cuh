@@ -18,6 +18,7 @@ struct cuda_state {
     size_t l2_bytes, shared_limit;
     void *blas_lt; // cublasLtHandle_t
     void *dnn;     // cudnnHandle_t
+    void *mark[2]; // cudaEvent_t, between which runs are timed
 };
 
 static inline const struct cuda_state *cuda_state_of(const struct device *device)

@@ -29,6 +29,33 @@ const char *call_text(const struct op_call *call, char text[CALL_TEXT]);
 // Recordings and slots. queue.cu
 extern const struct device_queue cuda_queue;
 
+// The ways to compute a call (struct device_choices). linear.cu, conv.cu
+enum code linear_choices(struct device *device, const struct op_call *call, struct candidates *out,
+                         struct err *err);
+enum code conv_choices(struct device *device, const struct op_call *call, struct candidates *out,
+                       struct err *err);
+
+// The same for any op, by a look at whose it is.
+static inline enum code list_choices(struct device *device, const struct op_call *call,
+                                     struct candidates *out, struct err *err)
+{
+    switch (call->op) {
+    case OP_LINEAR:
+    case OP_LINEAR_BWD_DATA:
+    case OP_LINEAR_BWD_WEIGHT:
+        return linear_choices(device, call, out, err);
+    case OP_CONV2D:
+    case OP_CONV2D_BWD_DATA:
+    case OP_CONV2D_BWD_WEIGHT:
+        return conv_choices(device, call, out, err);
+    default:
+        return OK;
+    }
+}
+
+// Lists, and times by events. algorithm.cu
+extern const struct device_choices cuda_choices;
+
 // Ranks: nccl.cu, or without_nccl.cu, where it is NULL. ranks_free: whether the memory was theirs.
 // ranks_failed: after a wait, why what the runs left is not to be used.
 extern const struct device_collective *const cuda_collective;

@@ -1,6 +1,7 @@
 /* Law 2 on the card: every case of the op table and the backward calls of its recipes, in f32,
- * TF32, bf16 and f16, plain and accumulating, held to `ref`; each again in new memory and in place
- * for the same bits. A plain program, so that it runs where Criterion is not installed.
+ * TF32, bf16 and f16, plain and accumulating, in each way that the device offers for it, held to
+ * `ref`; each again in new memory and in place for the same bits. A plain program, so that it runs
+ * where Criterion is not installed.
  *
  * Prints one line per op and type: calls held, failed, not taken, the worst ratio to its bound, the
  * last algorithm. Exits 0, 1 when a call fails, 77 with the reason when there is no device. */
@@ -45,8 +46,8 @@ void check_failed(const char *file, int line, const char *format, ...)
     exit(1);
 }
 
-static void hold(struct tally *tallies, struct device *device, struct op_call *call,
-                 const char *name, const char *variant)
+static void hold_one(struct tally *tallies, struct device *device, struct op_call *call,
+                     const char *name, const char *variant)
 {
     struct comparison result;
     struct tally *tally = &tallies[call->op];
@@ -62,6 +63,32 @@ static void hold(struct tally *tallies, struct device *device, struct op_call *c
     tally->failed++;
     printf("FAILED %s %s of %s%s [%s]: %s\n", dtype_name(call->in[0].dtype), ops[call->op].name,
            name, variant, result.algorithm, result.text);
+}
+
+/* Whether the device prepares the call in the way that it names; a listed one may be refused. */
+static bool is_taken(struct device *device, const struct op_call *call)
+{
+    struct op_call trial = *call;
+    struct err unheard;
+    bool taken = call_prepare(device, &trial, &unheard) == OK;
+    if (taken) call_release(device, &trial);
+    return taken;
+}
+
+/* The device's first answer, then every way that it lists. */
+static void hold(struct tally *tallies, struct device *device, struct op_call *call,
+                 const char *name, const char *variant)
+{
+    struct candidates list = { 0 };
+    struct err err = { 0 };
+    hold_one(tallies, device, call, name, variant);
+    if (!device->choices || !device_supports(device, call)) return;
+    cr_assert_eq(device->choices->list(device, call, &list, &err), OK, "%s", err.message);
+    for (int c = 0; c < list.count; c++) {
+        call->choice = list.text[c];
+        if (is_taken(device, call)) hold_one(tallies, device, call, name, variant);
+    }
+    call->choice = NULL;
 }
 
 /* The same call adding to what stands in the outputs that can be added to. */

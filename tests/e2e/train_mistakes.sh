@@ -93,6 +93,12 @@ expect 2 train small.yaml --unset train.nothing
 expect 2 train small.yaml --device gpu
 says 'gpu'
 expect 2 train small.yaml --kill-at-step two
+expect 2 train small.yaml --algorithms here.json --no-tune
+says 'exclude each other'
+for command in train plan; do
+    expect 2 $command small.yaml --device cpu --algorithms here.json
+    says 'here.json' 'one way'
+done
 expect 2 train small.yaml --format xml
 says 'text or json'
 expect 2 train small.yaml --set train.sead=2 --format json

@@ -1,6 +1,7 @@
 /* The put-off runs are a list in order of their calls; `issued` and `done` count along it. A slot
  * remembers after how many of them its memory is free and its transfer over. */
-#include "shared_far.h"
+#include "far_list.h"
+#include "far_ways.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,22 +12,6 @@ struct mapping {
     struct mapping *next;
     void *memory;
     size_t size;
-};
-
-/* An act, a copy (`to`), or a run. */
-struct item {
-    struct item *next;
-    enum code (*act)(void *context, struct err *err);
-    void *context;
-    struct op_call call;
-    void *to;
-    const void *from;
-    size_t size;
-    void *data; /* owned bytes that `from` points to, or NULL */
-};
-
-struct list {
-    struct item *first, **end;
 };
 
 struct slot_state {
@@ -42,11 +27,19 @@ struct far {
     struct err failed;
     struct far_counts counts;
     struct kernel kernels[OP_COUNT];
+    double (*seconds)(const struct op_call *call);
+    double clock, marks[2]; /* seconds that runs took so far */
+    uint32_t drift;
 };
 
 static struct far *far_of(const struct device *device)
 {
     return device->state;
+}
+
+static bool has_ways(const struct far *far, const struct op_call *call)
+{
+    return far->kind & FAR_CHOICES && far_has_ways(call);
 }
 
 static void protect(struct far *far, int how)
@@ -71,35 +64,9 @@ static void take_item(struct far *far, struct item *item)
                                        ops[item->call.op].name)
                              : kernel->run(&far->inner, &item->call, &err);
         if (code) far->failed = err;
+        if (!code && has_ways(far, &item->call)) far_bend(&item->call, ++far->drift);
     }
     protect(far, PROT_NONE);
-}
-
-static void list_open(struct list *list)
-{
-    list->first = NULL;
-    list->end = &list->first;
-}
-
-static void list_close(struct list *list)
-{
-    while (list->first) {
-        struct item *item = list->first;
-        list->first = item->next;
-        free(item->data);
-        free(item);
-    }
-}
-
-static struct item *list_add(struct list *list, const struct item *from)
-{
-    struct item *item = malloc(sizeof *item);
-    REQUIRE(item);
-    *item = *from;
-    item->next = NULL;
-    *list->end = item;
-    list->end = &item->next;
-    return item;
 }
 
 /* Does what was put off up to `position`. */
@@ -159,6 +126,7 @@ static enum code far_run(struct device *device, struct op_call *call, struct err
         return OK;
     }
     far->counts.runs++;
+    far->clock += far->seconds ? far->seconds(call) : 1e-3;
     if (far->kind & FAR_QUEUE) {
         put_off(far, &item);
         return OK;
@@ -216,11 +184,55 @@ static enum code far_prepare(struct device *device, struct op_call *call, struct
     struct far *far = far_of(device);
     const struct kernel *kernel = &far->inner.kernels[call->op];
     struct op_call inside = plain(call);
+    const char *way = NULL;
+    if (has_ways(far, call) && call->choice && !(way = far_way(call->choice)))
+        return err_set(err, DEVICE, "device 'far' knows no way '%s'", call->choice);
     enum code code = kernel->prepare ? kernel->prepare(&far->inner, &inside, err) : OK;
     call->workspace_bytes = inside.workspace_bytes;
-    call->algorithm = inside.algorithm;
+    call->algorithm = way ? way : inside.algorithm;
     call->state = inside.state;
     return code;
+}
+
+static enum code list_ways(struct device *device, const struct op_call *call,
+                           struct candidates *out, struct err *err)
+{
+    struct far *far = far_of(device);
+    struct op_call inside = plain(call);
+    if (!has_ways(far, call))
+        return far->inner.choices ? far->inner.choices->list(&far->inner, &inside, out, err) : OK;
+    far_list(out);
+    return OK;
+}
+
+static enum code clear(struct device *device, void *memory, size_t size, struct err *err)
+{
+    (void)err;
+    REQUIRE(memory);
+    far_of(device)->counts.cleared += size;
+    return OK;
+}
+
+static enum code mark(struct device *device, int which, struct err *err)
+{
+    (void)err;
+    far_of(device)->marks[which] = far_of(device)->clock;
+    return OK;
+}
+
+static enum code elapsed(struct device *device, double *seconds, struct err *err)
+{
+    struct far *far = far_of(device);
+    drain(far, far->issued);
+    *seconds = far->marks[1] - far->marks[0];
+    return report(far, err);
+}
+
+static const struct device_choices far_choices = { list_ways, clear, mark, elapsed };
+
+void far_clock(struct device *far, double (*seconds)(const struct op_call *call))
+{
+    far_of(far)->seconds = seconds;
 }
 
 static void far_release(struct device *device, struct op_call *call)
@@ -476,6 +488,8 @@ enum code device_open_far(struct device *far, const struct device *inner, int ki
     far->wait = far_wait;
     far->close = far_close;
     far->queue = kind & FAR_QUEUE ? &far_queue : NULL;
+    far->choices = kind & FAR_CHOICES || inner->choices ? &far_choices : NULL;
+    if (kind & FAR_CHOICES) far->cache_bytes = 1 << 16;
     far->state = made;
     return OK;
 }

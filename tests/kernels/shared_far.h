@@ -15,14 +15,23 @@ enum far_kind {
     FAR_LATE = 2,         /* with FAR_QUEUE */
     FAR_NO_RECORDING = 4, /* with FAR_QUEUE: every recording is refused */
     FAR_FAILS = 8,        /* every run fails */
-    FAR_LAYOUTS = 16      /* images have a layout of their own: canonical behind some bytes */
+    FAR_LAYOUTS = 16,     /* images have a layout of their own: canonical behind some bytes */
+    FAR_CHOICES = 32      /* linear ops have ways of its own, named below */
 };
+
+/* Ways to compute a linear op in f32: as the device inside does; with the last bit of each result
+ * cleared; with bits that no two runs share; refused by prepare. */
+#define FAR_EXACT    "far exact"
+#define FAR_TRIMMED  "far trimmed"
+#define FAR_DRIFTING "far drifting"
+#define FAR_REFUSED  "far refused"
 
 struct far_counts {
     uint64_t runs;       /* ops launched one by one */
     uint64_t launches;   /* of recordings */
     uint64_t recordings; /* made */
     uint64_t uploads;
+    uint64_t cleared; /* bytes, before runs that are timed */
 };
 
 /* Wraps `inner`, which the new device closes. `kind`: bits of far_kind. */
@@ -33,6 +42,10 @@ enum code device_open_far(struct device *far, const struct device *inner, int ki
  * wait, or with each replay of what is recorded. `context` outlives the device. */
 enum code far_act(struct device *far, enum code (*act)(void *context, struct err *err),
                   void *context, struct err *err);
+
+/* What the device's clock says that a run takes (NULL: a millisecond each), where it or the device
+ * inside has choices. */
+void far_clock(struct device *far, double (*seconds)(const struct op_call *call));
 
 /* What was done so far. */
 struct far_counts far_counts(const struct device *far);

@@ -43,7 +43,7 @@ Test(plan, memory_is_what_the_opened_run_holds)
         small_experiment(&small, &experiment,
                          "[{conv: {filters: 4}}, batch_norm, relu, flatten, {dense: {units: 3}}]",
                          trains[i]);
-        MUST(plan_experiment(&plan, &experiment, "cpu", 0, &err));
+        MUST(plan_experiment(&plan, &experiment, &(struct plan_opts){ .device = "cpu" }, &err));
         struct trainer trainer = { .experiment = &experiment, .opts = &opts };
         MUST(trainer_compile(&trainer, &err));
         const json_t *memory = json_object_get(plan, "memory");
@@ -87,7 +87,7 @@ Test(plan, parameters_and_flops_are_those_counted_by_hand)
     small_open(&small);
     small_experiment(&small, &experiment, NULL,
                      "  epochs: 1\n  batch: 16\n  optimizer: {sgd: {lr: 0.1}}");
-    MUST(plan_experiment(&plan, &experiment, "ref", 0, &err));
+    MUST(plan_experiment(&plan, &experiment, &(struct plan_opts){ .device = "ref" }, &err));
     cr_expect_eq(member(plan, "trained"), 4 * 9 + 4 + 3 * 144 + 3);
     const json_t *nodes = json_object_get(plan, "nodes");
     for (size_t i = 0; i < json_array_size(nodes); i++) {

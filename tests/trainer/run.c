@@ -14,8 +14,14 @@ static enum code take(struct small *small, struct run *run, const struct launch 
                       struct err *err)
 {
     json_t *manifest = json_pack("{s:s,s:s}", "pawl", "run/1", "name", "small");
-    enum code code = run_take(run, small_path(small, "run"), manifest, "pawl: experiment/1\n",
-                              launch, err);
+    struct algorithms table;
+    algorithms_init(&table, "a table");
+    algorithms_set(&table, &(struct algorithm_row){ "card", "call", "choice", "name", 1 });
+    struct run_contents contents = { .manifest = manifest,
+                                     .config = "pawl: experiment/1\n",
+                                     .algorithms = &table };
+    enum code code = run_take(run, small_path(small, "run"), &contents, launch, err);
+    algorithms_release(&table);
     json_decref(manifest);
     return code;
 }
@@ -232,9 +238,18 @@ Test(run, whatever_call_fails_the_next_start_gets_the_run)
         counted = faults_end();
         run_release(&run);
         int before = code ? 0 : 1;
+        /* a manifest cites nothing that is not there */
+        cr_expect(fs_exists(small_path(&small, "run/algorithms.json")) ||
+                      !fs_exists(small_path(&small, "run/manifest.json")),
+                  "call %d", at);
         MUST(take(&small, &run, &forced, &err));
         cr_expect(run.incarnation > before, "call %d", at);
         cr_expect(fs_exists(small_path(&small, "run/manifest.json")), "call %d", at);
+        struct algorithms kept;
+        algorithms_init(&kept, "a table");
+        MUST(algorithms_load(&kept, small_path(&small, "run/algorithms.json"), &err));
+        cr_expect_eq(kept.count, 1);
+        algorithms_release(&kept);
         run_release(&run);
     }
     small_close(&small);

@@ -1,5 +1,4 @@
-// Names of cuDNN that pawl's own kernels mention; it never has an engine here, so that convolutions
-// run by our own loops.
+// Names of cuDNN that pawl's own kernels mention; its engines stand behind dnn.cuh (libraries.cpp).
 #pragma once
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 // The scheduler of the emulation and a device of two processors on host memory.
-#include "kernels/cuda/internal.cuh"
+#include "kernels/cuda/library.cuh"
 
 extern "C" {
 #include "kernels/cuda/table.h"
@@ -200,6 +200,9 @@ static void nothing_to_close(struct device *)
 {
 }
 
+// There is no clock: the device around this one says what a run takes.
+static const struct device_choices choices = { list_choices, NULL, NULL, NULL };
+
 extern "C" enum code device_open_emulated(struct device *device)
 {
     static struct cuda_state own;
@@ -221,6 +224,8 @@ extern "C" enum code device_open_emulated(struct device *device)
     device->copy_in = host_copy;
     device->copy_out = host_copy;
     device->close = nothing_to_close;
+    device->choices = &choices;
+    device->cache_bytes = own.l2_bytes;
     device->state = &own;
     return OK;
 }

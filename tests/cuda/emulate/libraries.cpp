@@ -1,8 +1,11 @@
-// cuBLASLt by plain loops, cuDNN without engines, and the checks of error.cu.
+// cuBLASLt and engines of cuDNN by plain loops, and the checks of error.cu.
 #include "kernels/cuda/dnn.cuh"
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <stdio.h>
+
+#include <vector>
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *desc, cublasComputeType_t compute,
                                         cudaDataType_t)
@@ -71,6 +74,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t,
     return CUBLAS_STATUS_SUCCESS;
 }
 
+// Algorithm 0 sums in f64, 1 in f32, 2 in f32 from the end.
+enum { ALGORITHMS = 3 };
+
 // One dimension of op(X): rows or columns as multiplied.
 static uint64_t extent(const emulated_layout *x, cublasOperation_t op, bool rows)
 {
@@ -94,7 +100,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 {
     *count = 0;
     if (!fits(desc, a, b, d)) return CUBLAS_STATUS_NOT_SUPPORTED;
-    for (; *count < most && *count < 3; ++*count) {
+    for (; *count < most && *count < ALGORITHMS; ++*count) {
         found[*count] = {};
         found[*count].algo.data[0] = (uint64_t)*count;
         found[*count].workspaceSize = (size_t)*count * 256;
@@ -110,7 +116,9 @@ cublasStatus_t cublasLtMatmulAlgoCheck(cublasLtHandle_t, cublasLtMatmulDesc_t de
 {
     *checked = {};
     checked->workspaceSize = (size_t)algo->data[0] * 256;
-    return fits(desc, a, b, d) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    bool known = algo->data[0] < ALGORITHMS;
+    for (int i = 1; i < 8; i++) known = known && algo->data[i] == 0;
+    return known && fits(desc, a, b, d) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo,
@@ -166,8 +174,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     for (uint64_t column = 0; column < d_at->columns; column++)
         for (uint64_t row = 0; row < d_at->rows; row++) {
             double sum = 0;
-            for (uint64_t k = 0; k < inner; k++)
+            for (uint64_t n = 0; n < inner; n++) {
+                uint64_t k = algo->data[0] == 2 ? inner - 1 - n : n;
                 sum += factor(a, a_at, desc->a, row, k) * factor(b, b_at, desc->b, k, column);
+                if (algo->data[0]) sum = (double)(float)sum;
+            }
             int64_t at = (int64_t)column * d_at->stride + (int64_t)row;
             sum *= times;
             if (keep != 0) sum += keep * get(c, c_at->type, at);
@@ -177,19 +188,83 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
     return CUBLAS_STATUS_SUCCESS;
 }
 
-bool dnn_build(struct dnn_plan *, cudnnHandle_t, const struct dnn_spec *, size_t)
+// Two engines, only by choice: without one our own loops run. The second sums in f32, and takes its
+// workspace.
+static const char *const engines[] = { "7", "9 12=3" };
+
+bool dnn_build(struct dnn_plan *plan, cudnnHandle_t, const struct dnn_spec *spec, size_t most,
+               const char *choice)
 {
+    *plan = {};
+    for (int e = 0; choice && e < 2; e++) {
+        if (strcmp(choice, engines[e]) != 0 || (size_t)e * 512 > most) continue;
+        if (spec->add && spec->factors != spec->result) return false;
+        plan->plan = new dnn_spec(*spec);
+        plan->workspace_bytes = (size_t)e * 512;
+        snprintf(plan->name, sizeof plan->name, "cudnn:%.1s", engines[e]);
+        return true;
+    }
     return false;
 }
 
-cudnnStatus_t dnn_run(struct dnn_plan *, cudnnHandle_t, const void *, const void *, const void *,
-                      const void *)
+int dnn_list(char (*choices)[DNN_CHOICE], int room, cudnnHandle_t, const struct dnn_spec *spec)
 {
-    return CUDNN_STATUS_NOT_SUPPORTED;
+    if (spec->add && spec->factors != spec->result) return 0;
+    int count = room < 2 ? room : 2;
+    for (int e = 0; e < count; e++) snprintf(choices[e], DNN_CHOICE, "%s", engines[e]);
+    return count;
 }
 
-void dnn_release(struct dnn_plan *)
+// Visits every product x w of a convolution with the places of x, w and y.
+template <class F> static void for_products(const struct window *at, F visit)
 {
+    int64_t inner = at->channels / at->groups, outer = at->filters / at->groups;
+    int64_t rows = at->batch * at->out[0] * at->out[1] * at->filters;
+    for (int64_t y = 0; y < rows; y++) {
+        int64_t k = y % at->filters, column = y / at->filters % at->out[1];
+        int64_t row = y / at->filters / at->out[1] % at->out[0];
+        int64_t n = y / at->filters / at->out[1] / at->out[0];
+        for (int64_t w = 0; w < at->size[0] * at->size[1] * inner; w++) {
+            int64_t c = w % inner, s = w / inner % at->size[1], r = w / inner / at->size[1];
+            int64_t h = row * at->stride[0] + r * at->dilation[0] - at->pad[0];
+            int64_t v = column * at->stride[1] + s * at->dilation[1] - at->pad[2];
+            if (h < 0 || h >= at->in[0] || v < 0 || v >= at->in[1]) continue;
+            int64_t x = ((n * at->in[0] + h) * at->in[1] + v) * at->channels + k / outer * inner + c;
+            visit(x, k * at->size[0] * at->size[1] * inner + w, y);
+        }
+    }
+}
+
+cudnnStatus_t dnn_run(struct dnn_plan *plan, cudnnHandle_t, const void *x, const void *w,
+                      const void *y, const void *workspace)
+{
+    const struct dnn_spec *spec = static_cast<const struct dnn_spec *>(plan->plan);
+    const struct window *at = &spec->window;
+    const void *const memory[3] = { x, w, y };
+    const int64_t counts[3] = { at->batch * at->in[0] * at->in[1] * at->channels,
+                                at->filters * at->size[0] * at->size[1] * at->channels / at->groups,
+                                at->batch * at->out[0] * at->out[1] * at->filters };
+    int result = spec->pass == OP_CONV2D ? 2 : spec->pass == OP_CONV2D_BWD_DATA ? 0 : 1;
+    int left = result == 0 ? 1 : 0, right = result == 2 ? 1 : 2;
+    cudaDataType_t type = blas_dtype(spec->factors), out = blas_dtype(spec->result);
+    std::vector<double> sums((size_t)counts[result]);
+    if (plan->workspace_bytes && !workspace) return CUDNN_STATUS_NOT_SUPPORTED;
+    for_products(at, [&](int64_t x_at, int64_t w_at, int64_t y_at) {
+        const int64_t places[3] = { x_at, w_at, y_at };
+        double *sum = &sums[(size_t)places[result]];
+        *sum += get(memory[left], type, places[left]) * get(memory[right], type, places[right]);
+        if (plan->workspace_bytes) *sum = (double)(float)*sum;
+    });
+    void *to = const_cast<void *>(memory[result]);
+    for (int64_t i = 0; i < counts[result]; i++)
+        put(to, out, i, sums[(size_t)i] + (spec->add ? get(to, out, i) : 0));
+    return CUDNN_STATUS_SUCCESS;
+}
+
+void dnn_release(struct dnn_plan *plan)
+{
+    delete static_cast<struct dnn_spec *>(plan->plan);
+    *plan = {};
 }
 
 enum code blas_check(cublasStatus_t status, const struct op_call *, struct err *err)
@@ -200,6 +275,12 @@ enum code blas_check(cublasStatus_t status, const struct op_call *, struct err *
 enum code dnn_check(cudnnStatus_t status, const struct op_call *, struct err *err)
 {
     return status ? err_set(err, DEVICE, "cuDNN says %d", (int)status) : OK;
+}
+
+const char *call_text(const struct op_call *call, char text[CALL_TEXT])
+{
+    snprintf(text, CALL_TEXT, "%s", ops[call->op].name);
+    return text;
 }
 
 enum code cuda_launched(const struct op_call *, struct err *)
