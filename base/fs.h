@@ -37,6 +37,7 @@ struct fs_calls {
     int (*mkdir)(const char *path, mode_t mode);
     int (*rmdir)(const char *path);
     int (*chmod)(const char *path, mode_t mode);
+    int (*clone)(int to, int from); /* FICLONE: shares the blocks of a whole file */
 };
 
 extern struct fs_calls fs_calls;
@@ -85,6 +86,12 @@ struct fs_writer {
  * left. */
 enum code fs_writer_open(struct fs_writer *writer, const char *path, struct err *err);
 enum code fs_writer_add(struct fs_writer *writer, const void *bytes, size_t len, struct err *err);
+
+/* Appends a whole file. Into a writer that has nothing yet the file system shares the blocks where
+ * it can (Btrfs, XFS), and what was shared is read once for the digest; elsewhere each part is
+ * read, written and hashed in one pass (copy_file_range would save nothing, as all bytes pass the
+ * hash). NOT_FOUND, IO; USAGE for what is no regular file; DAMAGED when it gets shorter. */
+enum code fs_writer_copy(struct fs_writer *writer, const char *path, struct err *err);
 
 /* Publishes; `digest` (may be NULL) receives the SHA-256 of all bytes. With `exclusive`, an
  * existing `path` is left alone and *exclusive says whether ours went in (NULL: replace). */

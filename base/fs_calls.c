@@ -2,12 +2,19 @@
 #include "base/fs.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static int real_open(const char *path, int flags, mode_t mode)
 {
     return open(path, flags | O_CLOEXEC, mode);
+}
+
+static int real_clone(int to, int from)
+{
+    return ioctl(to, FICLONE, from);
 }
 
 static int real_stat(const char *path, struct stat *info)
@@ -20,6 +27,7 @@ static int real_stat(const char *path, struct stat *info)
         .open = real_open, .close = close, .pread = pread, .pwrite = pwrite, .append = write,      \
         .fsync = fsync, .fstat = fstat, .stat = real_stat, .rename = rename, .link = link,         \
         .symlink = symlink, .unlink = unlink, .mkdir = mkdir, .rmdir = rmdir, .chmod = chmod,      \
+        .clone = real_clone,                                                                       \
     }
 
 const struct fs_calls fs_calls_real = REAL_CALLS;

@@ -48,7 +48,7 @@ enum code fs_writer_open(struct fs_writer *writer, const char *path, struct err 
                        sizeof writer->path - 1);
     snprintf(writer->path, sizeof writer->path, "%s", path);
     fs_temporary_name(writer->temporary, sizeof writer->temporary, path);
-    int fd = fs_calls.open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL, 0644);
+    int fd = fs_calls.open(writer->temporary, O_RDWR | O_CREAT | O_EXCL, 0644);
     if (fd < 0) return err_errno(err, IO, errno, "cannot create '%s'", path);
     writer->fd = fd + 1;
     sha256_begin(&writer->sha);
@@ -61,6 +61,40 @@ enum code fs_writer_add(struct fs_writer *writer, const void *bytes, size_t len,
     sha256_add(&writer->sha, bytes, len);
     writer->written += len;
     return OK;
+}
+
+/* Feeds `size` bytes of `fd` to the digest and, where they are not there yet, to the file. */
+static enum code pour(struct fs_writer *writer, int fd, uint64_t size, bool cloned,
+                      const char *path, struct err *err)
+{
+    enum { PART = 1 << 20 };
+    void *part = NULL;
+    enum code code = block_alloc(&part, PART, "a copy buffer", err);
+    for (uint64_t at = 0; !code && at < size; at += PART) {
+        size_t len = size - at < PART ? (size_t)(size - at) : PART;
+        code = fs_pread(fd, part, len, at, path, err);
+        if (!code && !cloned) code = fs_writer_add(writer, part, len, err);
+        if (!code && cloned) sha256_add(&writer->sha, part, len);
+    }
+    block_free(part);
+    return code;
+}
+
+enum code fs_writer_copy(struct fs_writer *writer, const char *path, struct err *err)
+{
+    int fd = -1, own = writer->fd - 1;
+    uint64_t size = 0;
+    struct stat info;
+    enum code code = fs_open(&fd, path, &size, err);
+    if (code) return code;
+    bool cloned = !writer->written && size && fs_calls.clone(own, fd) == 0;
+    if (cloned && fs_calls.fstat(own, &info) != 0)
+        code = err_errno(err, IO, errno, "cannot copy '%s'", path);
+    if (!code && cloned) size = (uint64_t)info.st_size; /* of the moment of the clone */
+    if (!code) code = pour(writer, cloned ? own : fd, size, cloned, path, err);
+    if (!code && cloned) writer->written = size;
+    fs_close(fd);
+    return code;
 }
 
 void fs_writer_abandon(struct fs_writer *writer)

@@ -1,12 +1,15 @@
 /* How long a large registry takes to answer.
  *
- *   bench_registry [MODELS VERSIONS [DIR]]    default 1000 100, in a folder of its own in TMPDIR
+ *   bench_registry [MODELS VERSIONS [DIR [MIB]]]    default 1000 100, in a folder of its own in
+ *                                                   TMPDIR, and content of 256 MiB
  *
  * Makes a registry of MODELS x VERSIONS versions by writing valid entries (a chain that verifies;
  * content for the models that are promoted, not for all), then prints the time of each question
- * inside this process, and of a promotion. bench/peers/registry_mlflow.py asks MLflow the same. */
+ * inside this process, of a promotion, and of adding beside cp and sha256sum.
+ * bench/peers/registry_mlflow.py asks MLflow the same. */
 #include "base/clock.h"
 #include "base/rng.h"
+#include "bench/registry/add.h"
 #include "registry/checked.h"
 #include "registry/find.h"
 #include "registry/oci.h"
@@ -210,6 +213,14 @@ static void time_list(struct made *made, const char *what, const char *model)
         str_release(&text);
     }
     print_times("    the same as lines", seconds, TIMES);
+    for (int i = 0; i < TIMES; i++) {
+        struct str text = { 0 };
+        double begin = clock_monotonic();
+        must(registry_list_json(&made->registry, &text, model, &made->err), made);
+        seconds[i] = clock_monotonic() - begin;
+        str_release(&text);
+    }
+    print_times("    the same as list/1", seconds, TIMES);
 }
 
 static void time_promote(struct made *made)
@@ -263,7 +274,7 @@ static void measure(struct made *made)
     time_find(made, "accuracy > 0.92 and channel = production");
     time_find(made, "model ~ 0042 and seed = 7 or accuracy < 0.5001");
     time_list(made, "list of one model", "model-00007");
-    time_list(made, "list of all (as JSON in memory)", NULL);
+    time_list(made, "list of all (as objects in memory)", NULL);
     time_promote(made);
     time_resolve(made, "resolve after promotions", "production", false);
     time_find(made, "accuracy > 0.999 and number > 50");
@@ -280,11 +291,13 @@ int main(int argc, char **argv)
              : tmp && *tmp ? tmp
                            : "/tmp");
     if (made.models < WITH_CONTENT || made.versions < 2 || !mkdtemp(work)) {
-        fprintf(stderr, "usage: bench_registry [MODELS >= %d VERSIONS >= 2 [DIR]]\n", WITH_CONTENT);
+        fprintf(stderr, "usage: bench_registry [MODELS >= %d VERSIONS >= 2 [DIR [MIB]]]\n",
+                WITH_CONTENT);
         return 2;
     }
     make(&made, path_join(&made.arena, work, "registry"));
     measure(&made);
+    time_add(&made.registry, work, argc > 4 ? (int)strtol(argv[4], NULL, 10) : 256);
     registry_close(&made.registry);
     fs_remove_tree(work, NULL);
     arena_release(&made.arena);

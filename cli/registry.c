@@ -141,18 +141,17 @@ static enum code run_add(struct invocation *in, struct err *err)
 static enum code run_list(struct invocation *in, struct err *err)
 {
     struct registry registry;
-    json_t *list = NULL;
     TRY(open_named(in, &registry, err));
     const char *model = in->arg_count ? in->args[0] : NULL;
     struct str text = { 0 };
-    enum code code = in->json ? registry_list(&registry, &list, model, err)
+    enum code code = in->json ? registry_list_json(&registry, &text, model, err)
                               : registry_list_text(&registry, &text, model, err);
-    if (!code && !print_json(in, list)) {
+    if (!code && in->json) *in->printed = puts(text.at) >= 0;
+    if (!code && !in->json) {
         utf8_make_printable(text.at); /* names and reasons are other people's */
         fputs(text.at, stdout);
     }
     str_release(&text);
-    json_decref(list);
     registry_close(&registry);
     return code;
 }

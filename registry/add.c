@@ -24,6 +24,7 @@ struct adding {
     const char *dir; /* the staging folder */
     struct oci_version version;
     struct added *added;
+    struct digest weights; /* of model.safetensors, hashed while it was written */
     bool has_profile;
 };
 
@@ -104,7 +105,7 @@ static enum code write_files(struct adding *adding, const struct parts *parts, s
     TRY(json_publish(parts->model, staged(adding, "model.json"), err));
     if (adding->has_profile) TRY(json_publish(parts->profile, staged(adding, "profile.json"), err));
     return safetensors_write(staged(adding, "model.safetensors"), parts->tensors, parts->count,
-                             parts->variant, NULL, NULL, err);
+                             parts->variant, &adding->weights, NULL, err);
 }
 
 /* What was written, read back: the version's model digest is taken from it and from nothing
@@ -175,7 +176,19 @@ static enum code build(struct adding *adding, struct err *err)
     return prove(adding, &digest, err);
 }
 
-/* Gives each file to the store under the digest of what lies there now. */
+static enum code digest_staged(const struct adding *adding, const char *path,
+                               struct oci_layer *layer, struct err *err)
+{
+    struct stat info;
+    if (!oci_is_weights(layer->name)) return fs_digest(path, &layer->digest, &layer->size, err);
+    layer->digest = adding->weights;
+    TRY(fs_stat(path, &info, err));
+    layer->size = (uint64_t)info.st_size;
+    return OK;
+}
+
+/* Gives each file to the store under its digest: of the weights what was hashed on the way, which
+ * prove() has read back tensor by tensor; of the small ones what lies there now. */
 static enum code store_files(struct adding *adding, const struct registry *registry,
                              struct err *err)
 {
@@ -186,7 +199,7 @@ static enum code store_files(struct adding *adding, const struct registry *regis
         const char *path = staged(adding, names[i]);
         struct oci_layer *layer = &version->layers[version->layer_count++];
         layer->name = names[i];
-        TRY(fs_digest(path, &layer->digest, &layer->size, err));
+        TRY(digest_staged(adding, path, layer, err));
         TRY(store_adopt(&registry->store, path, &layer->digest, err));
     }
     return OK;

@@ -54,13 +54,17 @@ enum code registry_hint_damage(enum code code, struct err *err)
     return code;
 }
 
-enum code registry_refresh(struct registry *registry, struct err *err)
+enum code registry_read_on(struct registry *registry, struct err *err)
 {
     struct change change = { .registry = registry };
     struct head head = registry->state.head;
+    return registry_hint_damage(journal_end(&registry->journal, &head, apply, &change, err), err);
+}
+
+enum code registry_refresh(struct registry *registry, struct err *err)
+{
     enum code code = registry_check_view(registry, err);
-    if (!code) code = journal_end(&registry->journal, &head, apply, &change, err);
-    return registry_hint_damage(code, err);
+    return code ? registry_hint_damage(code, err) : registry_read_on(registry, err);
 }
 
 enum code registry_commit(struct registry *registry, registry_decide with, void *context,

@@ -17,6 +17,9 @@ typedef enum code (*registry_decide)(void *context, const struct state *state, s
 enum code registry_commit(struct registry *registry, registry_decide decide, void *context,
                           int64_t *seq, struct err *err);
 
+/* registry_refresh without a look at the views, for who has just looked or written them. */
+enum code registry_read_on(struct registry *registry, struct err *err);
+
 /* A sound view that knows of entries which the journal lacks proves a loss: DAMAGED. */
 enum code registry_check_view(const struct registry *registry, struct err *err);
 

@@ -38,13 +38,8 @@ json_t *snapshot_channel_json(const struct snapshot *s, const struct snap_channe
     return json;
 }
 
-/* The rows of one model, or of all (NULL): from..to of the models. */
-struct row_range {
-    uint32_t from, to;
-};
-
-static enum code open_span(struct registry *registry, struct snapshot *s, struct row_range *span,
-                           const char *name, struct err *err)
+enum code snapshot_open_span(struct registry *registry, struct snapshot *s, struct row_range *span,
+                             const char *name, struct err *err)
 {
     const struct model_line *only;
     TRY(snapshot_open(registry, s, err));
@@ -65,7 +60,7 @@ enum code registry_list(struct registry *registry, json_t **list, const char *na
     struct snapshot s;
     struct row_range span;
     *list = NULL;
-    TRY(open_span(registry, &s, &span, name, err));
+    TRY(snapshot_open_span(registry, &s, &span, name, err));
     json_t *versions = json_array(), *channels = json_array();
     for (uint32_t m = span.from; m < span.to; m++) {
         const struct snap_model *model = &s.models[m];
@@ -136,7 +131,7 @@ enum code registry_list_text(struct registry *registry, struct str *out, const c
 {
     struct snapshot s;
     struct row_range span;
-    TRY(open_span(registry, &s, &span, name, err));
+    TRY(snapshot_open_span(registry, &s, &span, name, err));
     int width = width_of(&s, span, false);
     for (uint32_t m = span.from; m < span.to; m++) add_versions(out, &s, &s.models[m], width);
     if (!out->len) str_add(out, "no versions\n");

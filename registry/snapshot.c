@@ -212,16 +212,33 @@ void snapshot_close(struct snapshot *snapshot)
     memset(snapshot, 0, sizeof *snapshot);
 }
 
-/* The file's rows where they are on the chain, and all entries behind them. */
+struct gather_behind {
+    const struct registry *registry;
+    struct gathering *g;
+    const struct snapshot *from;
+    bool begun;
+};
+
+/* The rows of the file are copied when there is something to put behind them. */
+static enum code gather_next(void *context, const struct entry *entry, struct err *err)
+{
+    struct gather_behind *behind = context;
+    if (!behind->begun) gather_begin(behind->g, behind->registry, behind->from);
+    behind->begun = true;
+    return gather_entry(behind->g, entry, err);
+}
+
+/* The file's rows where they are on the chain, and all entries behind them. Where there are none,
+ * nothing is gathered: `g` has the file's head alone. */
 static enum code gather(struct registry *registry, struct gathering *g, struct snapshot *from,
                         struct err *err)
 {
     bool usable = registry_believes_views(registry) && map_file(registry, from, true, NULL) == OK &&
                   journal_holds(&registry->journal, &from->head, NULL) == OK;
     if (!usable) snapshot_close(from);
-    gather_begin(g, registry, usable ? from : NULL);
-    struct head head = g->head;
-    enum code code = journal_end(&registry->journal, &head, gather_entry, g, err);
+    struct head head = from->head;
+    struct gather_behind behind = { registry, g, usable ? from : NULL, false };
+    enum code code = journal_end(&registry->journal, &head, gather_next, &behind, err);
     g->head = head;
     return code;
 }
@@ -272,8 +289,9 @@ enum code snapshot_write(struct registry *registry, int64_t behind, struct err *
     void *file = NULL;
     size_t size;
     enum code code = gather(registry, &g, &from, err);
-    if (!code) code = gather_render(&g, &file, &size, err);
-    if (!code) code = fs_publish_view(snapshot_path(&arena, registry), file, size, err);
+    bool new = !from.map || from.head.seq != g.head.seq;
+    if (!code && new) code = gather_render(&g, &file, &size, err);
+    if (!code && new) code = fs_publish_view(snapshot_path(&arena, registry), file, size, err);
     gather_release(&g);
     snapshot_close(&from);
     block_free(file);

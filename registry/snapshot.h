@@ -70,8 +70,20 @@ const char *snapshot_text(const struct snapshot *snapshot, uint32_t offset);
 /* The model of a name, or NULL. */
 const struct snap_model *snapshot_model(const struct snapshot *snapshot, const char *name);
 
-/* registry_list for people, without a document in between: versions with the channels that hold
- * them, then channels, a line each. */
+/* Opens a snapshot and finds the rows of one model, or of all (NULL): from..to of the models.
+ * NOT_FOUND with the nearest name. snapshot_close follows an OK. */
+struct row_range {
+    uint32_t from, to;
+};
+enum code snapshot_open_span(struct registry *registry, struct snapshot *snapshot,
+                             struct row_range *span, const char *model, struct err *err);
+
+/* registry_list as the text that json_pretty would make of it, without a document in between: for
+ * registries with very many versions. */
+enum code registry_list_json(struct registry *registry, struct str *out, const char *model,
+                             struct err *err);
+
+/* The same for people: versions with the channels that hold them, then channels, a line each. */
 enum code registry_list_text(struct registry *registry, struct str *out, const char *model,
                              struct err *err);
 

@@ -173,25 +173,6 @@ enum code store_put(const struct store *store, struct digest *digest, const void
     return code;
 }
 
-/* Adds a whole file to a writer, a megabyte at a time. */
-static enum code pour(struct fs_writer *writer, const char *path, struct err *err)
-{
-    enum { PART = 1 << 20 };
-    int fd = -1;
-    uint64_t size = 0;
-    void *part = NULL;
-    enum code code = block_alloc(&part, PART, "a copy buffer", err);
-    if (!code) code = fs_open(&fd, path, &size, err);
-    for (uint64_t at = 0; !code && at < size; at += PART) {
-        size_t len = size - at < PART ? (size_t)(size - at) : PART;
-        code = fs_pread(fd, part, len, at, path, err);
-        if (!code) code = fs_writer_add(writer, part, len, err);
-    }
-    fs_close(fd);
-    block_free(part);
-    return code;
-}
-
 enum code store_put_file(const struct store *store, struct digest *digest, uint64_t *size,
                          const char *path, struct err *err)
 {
@@ -203,7 +184,7 @@ enum code store_put_file(const struct store *store, struct digest *digest, uint6
                                       (unsigned long long)nonce[0], (unsigned long long)nonce[1]);
     enum code code = fs_writer_open(&writer, staged, err);
     if (code) goto out;
-    if ((code = pour(&writer, path, err))) goto out;
+    if ((code = fs_writer_copy(&writer, path, err))) goto out;
     if (size) *size = writer.written;
     if ((code = fs_writer_publish(&writer, digest, NULL, err))) goto out;
     code = store_adopt(store, staged, digest, err);
@@ -245,7 +226,7 @@ enum code store_copy(const struct store *store, const struct digest *digest, con
     const char *from = store_locate(&arena, store, digest);
     enum code code = fs_writer_open(&writer, path, err);
     if (code) goto out;
-    code = pour(&writer, from, err);
+    code = fs_writer_copy(&writer, from, err);
     if (code == NOT_FOUND) code = err_set(err, DAMAGED, "content '%s' is missing", from);
     if (code) goto out;
     if ((code = fs_writer_publish(&writer, &got, NULL, err))) goto out;

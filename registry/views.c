@@ -164,13 +164,18 @@ static void add_row(struct str *out, const struct model_line *model, const struc
 {
     const struct move *now = channel_now(channel);
     const struct version *version = model_version(model, now->number);
-    char texts[3][DIGEST_TEXT];
-    str_addf(out,
-             "\"%s\":{\"digest\":\"%s\",\"entry\":\"%s\",\"model_digest\":\"%s\",\"number\":%lld,"
-             "\"seq\":%lld}",
-             channel->name, digest_text(&version->digest, texts[0]),
-             digest_text(&now->entry, texts[1]), digest_text(&version->model_digest, texts[2]),
-             (long long)now->number, (long long)now->seq);
+    char text[DIGEST_TEXT], numbers[64];
+    str_add_char(out, '"'); /* piece by piece: formats cost more than all the rest of a promotion */
+    str_add(out, channel->name);
+    str_add(out, "\":{\"digest\":\"");
+    str_add_len(out, digest_text(&version->digest, text), DIGEST_TEXT - 1);
+    str_add(out, "\",\"entry\":\"");
+    str_add_len(out, digest_text(&now->entry, text), DIGEST_TEXT - 1);
+    str_add(out, "\",\"model_digest\":\"");
+    str_add_len(out, digest_text(&version->model_digest, text), DIGEST_TEXT - 1);
+    snprintf(numbers, sizeof numbers, "\",\"number\":%lld,\"seq\":%lld}", (long long)now->number,
+             (long long)now->seq);
+    str_add(out, numbers);
 }
 
 static int by_channel_name(const void *a, const void *b)
@@ -242,7 +247,7 @@ static enum code write_until_equal(struct registry *registry, int64_t since, str
     do {
         written = registry->state.head.seq;
         TRY(write_once(registry, since, err));
-        TRY(registry_refresh(registry, err));
+        TRY(registry_read_on(registry, err)); /* the view is the one just written */
     } while (registry->state.head.seq != written);
     return OK;
 }

@@ -208,6 +208,47 @@ Test(find, the_channels_view_is_the_canonical_document_byte_for_byte)
     support_close(&s);
 }
 
+/* Names and reasons with everything that JSON must escape. */
+Test(find, list_as_text_is_the_document_byte_for_byte)
+{
+    struct support s;
+    struct moved moved;
+    static const char *const names[] = { NULL, "fashion", "empty-channels" };
+    begin(&s);
+    struct added added;
+    MUST(support_add(&s.registry, &added, s.dir, "empty-channels", 9, &s.err));
+    report(&s, "fashion", 1, 0.97, "pass");
+    struct move_opts opts = { .model = "fashion",
+                              .channel = "staging",
+                              .number = 1,
+                              .from = CHANNEL_ANY,
+                              .actor = "a \"quoted\" \\ na\xc3\xafve",
+                              .reason = "tab\tand\nline \x01 end" };
+    MUST(registry_promote(&s.registry, &moved, &opts, &s.err));
+    for (int i = 0; i < 3; i++) {
+        json_t *list;
+        struct str text = { 0 };
+        MUST(registry_list(&s.registry, &list, names[i], &s.err));
+        MUST(registry_list_json(&s.registry, &text, names[i], &s.err));
+        cr_expect_str_eq(text.at, json_pretty(&s.arena, list, NULL));
+        str_release(&text);
+        json_decref(list);
+    }
+    struct str text = { 0 };
+    cr_expect_eq(registry_list_json(&s.registry, &text, "fashon", &s.err), NOT_FOUND);
+    cr_expect(strstr(s.err.hint, "'fashion'"), "%s", s.err.hint);
+    struct support none; /* a registry without a version */
+    cr_assert_eq(support_open(&none), OK);
+    json_t *list;
+    MUST(registry_list(&none.registry, &list, NULL, &s.err));
+    MUST(registry_list_json(&none.registry, &text, NULL, &s.err));
+    cr_expect_str_eq(text.at, json_pretty(&s.arena, list, NULL));
+    json_decref(list);
+    str_release(&text);
+    support_close(&none);
+    support_close(&s);
+}
+
 Test(find, a_damaged_snapshot_is_not_believed)
 {
     struct support s;

@@ -108,6 +108,15 @@ static int faulty_chmod(const char *path, mode_t mode)
     return goes_wrong(true) ? -1 : (int)done(fs_calls_real.chmod(path, mode));
 }
 
+/* As on a file system that shares nothing: the copy then goes through the calls above. */
+static int no_clone(int to, int from)
+{
+    (void)to;
+    (void)from;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
 void faults_begin(enum fault kind, int at)
 {
     fault = kind;
@@ -129,6 +138,7 @@ void faults_begin(enum fault kind, int at)
         .mkdir = faulty_mkdir,
         .rmdir = faulty_rmdir,
         .chmod = faulty_chmod,
+        .clone = no_clone,
     };
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,6 +169,15 @@ static int recorded_symlink(const char *target, const char *path)
     return result;
 }
 
+/* What is shared has no bytes to record: as on a file system that cannot. */
+static int recorded_clone(int to, int from)
+{
+    (void)to;
+    (void)from;
+    errno = EOPNOTSUPP;
+    return -1;
+}
+
 static int forget(const char *path, int result)
 {
     if (result) return result;
@@ -257,6 +267,7 @@ void crash_begin(struct crash_record *record, const char *root)
     fs_calls.mkdir = recorded_mkdir;
     fs_calls.rmdir = recorded_rmdir;
     fs_calls.chmod = recorded_chmod;
+    fs_calls.clone = recorded_clone;
 }
 
 void crash_end(struct crash_record *record)
