@@ -119,6 +119,11 @@ Test(method_bounds, paired_proportions_by_adding_up)
         int split = 42;
         while (!decides(30.0 / 42, split, 0.5, !less)) split++;
         cr_expect_eq(a.needed, ceil(split / scale), "%g", a.needed);
+        /* 24 and 18 do not decide yet */
+        a = ask(&demand, hits_of(300, 130, 24, 148));
+        int more = (int)round(a.needed * scale);
+        cr_expect(more > 42 && decides(24.0 / 42, more, 0.5, !less), "%d", more);
+        cr_expect(!decides(24.0 / 42, more - 1, 0.5, !less), "%d", more);
         /* a margin: by the score, and the rows that the reach of its bound asks for */
         demand.bar = 0.02;
         a = ask(&demand, hits_of(300, 130, 30, 142));
