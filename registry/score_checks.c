@@ -218,8 +218,8 @@ static bool score_reproduced(const struct score_evidence *evidence, char out[SCO
     return false;
 }
 
-/* Judged again after it went onto a channel, on rows that no report before had used; the newest such
- * report counts. */
+/* Judged again after it went onto a channel, on rows that no report before had used; the newest
+ * such report counts. */
 static bool score_served(const struct score_evidence *evidence, char out[SCORE_EVIDENCE])
 {
     const json_t *moved = entry_of(evidence, "promote", false), *newest = NULL, *note;
