@@ -275,8 +275,8 @@ static enum code digest_file(const char *path, bool own, struct digest *digest, 
                              struct err *err)
 {
     enum { PART = 1 << 20 };
-    int fd;
-    uint64_t total;
+    int fd = -1;
+    uint64_t total = 0;
     TRY(open_file(&fd, path, own, &total, err));
     struct sha256 sha;
     sha256_begin(&sha);
