@@ -40,10 +40,12 @@ enum code fs_pwrite(int fd, const void *bytes, size_t len, uint64_t at, const ch
     return OK;
 }
 
-enum code fs_open(int *fd, const char *path, uint64_t *size, struct err *err)
+static enum code open_file(int *fd, const char *path, bool own, uint64_t *size, struct err *err)
 {
     /* O_NONBLOCK: a FIFO in place of a file must not hang the open; it is refused just below. */
-    int got = fs_calls.open(path, O_RDONLY | O_NONBLOCK, 0);
+    int got = fs_calls.open(path, O_RDONLY | O_NONBLOCK | (own ? O_NOFOLLOW : 0), 0);
+    if (got < 0 && own && errno == ELOOP)
+        return err_set(err, DAMAGED, "cannot read '%s': it is a symbolic link", path);
     if (got < 0)
         return err_errno(err, errno == ENOENT ? NOT_FOUND : IO, errno, "cannot open '%s'", path);
     struct stat info;
@@ -51,7 +53,8 @@ enum code fs_open(int *fd, const char *path, uint64_t *size, struct err *err)
     if (fs_calls.fstat(got, &info) != 0)
         code = err_errno(err, IO, errno, "cannot read '%s'", path);
     else if (!S_ISREG(info.st_mode))
-        code = err_set(err, USAGE, "cannot read '%s': it is not a regular file", path);
+        code = err_set(err, own ? DAMAGED : USAGE, "cannot read '%s': it is not a regular file",
+                       path);
     if (code) {
         fs_calls.close(got);
         return code;
@@ -59,6 +62,16 @@ enum code fs_open(int *fd, const char *path, uint64_t *size, struct err *err)
     if (size) *size = (uint64_t)info.st_size;
     *fd = got;
     return OK;
+}
+
+enum code fs_open(int *fd, const char *path, uint64_t *size, struct err *err)
+{
+    return open_file(fd, path, false, size, err);
+}
+
+enum code fs_open_own(int *fd, const char *path, uint64_t *size, struct err *err)
+{
+    return open_file(fd, path, true, size, err);
 }
 
 enum code fs_create(int *fd, const char *path, struct err *err)
@@ -79,12 +92,12 @@ void fs_close(int fd)
     if (fd >= 0) fs_calls.close(fd);
 }
 
-enum code fs_read(struct arena *arena, struct bytes *bytes, const char *path, size_t limit,
-                  struct err *err)
+static enum code read_file(struct arena *arena, struct bytes *bytes, const char *path, bool own,
+                           size_t limit, struct err *err)
 {
     int fd = -1;
     uint64_t size = 0;
-    TRY(fs_open(&fd, path, &size, err));
+    TRY(open_file(&fd, path, own, &size, err));
     enum code code;
     if (size > limit) {
         code = err_set(err, DAMAGED, "cannot read '%s': %llu bytes, more than the limit of %zu",
@@ -96,6 +109,18 @@ enum code fs_read(struct arena *arena, struct bytes *bytes, const char *path, si
     }
     fs_close(fd);
     return code;
+}
+
+enum code fs_read(struct arena *arena, struct bytes *bytes, const char *path, size_t limit,
+                  struct err *err)
+{
+    return read_file(arena, bytes, path, false, limit, err);
+}
+
+enum code fs_read_own(struct arena *arena, struct bytes *bytes, const char *path, size_t limit,
+                      struct err *err)
+{
+    return read_file(arena, bytes, path, true, limit, err);
 }
 
 enum code fs_log_open(int *fd, const char *path, struct err *err)
@@ -246,12 +271,13 @@ enum code fs_list(struct arena *arena, char ***names, size_t *count, const char 
     return OK;
 }
 
-enum code fs_digest(const char *path, struct digest *digest, uint64_t *size, struct err *err)
+static enum code digest_file(const char *path, bool own, struct digest *digest, uint64_t *size,
+                             struct err *err)
 {
     enum { PART = 1 << 20 };
-    int fd;
-    uint64_t total;
-    TRY(fs_open(&fd, path, &total, err));
+    int fd = -1;
+    uint64_t total = 0;
+    TRY(open_file(&fd, path, own, &total, err));
     struct sha256 sha;
     sha256_begin(&sha);
     void *part = NULL;
@@ -266,6 +292,16 @@ enum code fs_digest(const char *path, struct digest *digest, uint64_t *size, str
     fs_close(fd);
     if (size) *size = total;
     return code;
+}
+
+enum code fs_digest(const char *path, struct digest *digest, uint64_t *size, struct err *err)
+{
+    return digest_file(path, false, digest, size, err);
+}
+
+enum code fs_digest_own(const char *path, struct digest *digest, uint64_t *size, struct err *err)
+{
+    return digest_file(path, true, digest, size, err);
 }
 
 char *path_join(struct arena *arena, const char *dir, const char *name)

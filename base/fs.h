@@ -107,6 +107,14 @@ enum code fs_pwrite(int fd, const void *bytes, size_t len, uint64_t at, const ch
 /* Opens for reading; the caller closes with fs_close. `size` may be NULL. Only regular files. */
 enum code fs_open(int *fd, const char *path, uint64_t *size, struct err *err);
 
+/* The same, for what lies in a folder that programs of ours alone write (a registry): a symbolic
+ * link in place of the file is not followed, and it is DAMAGED as any other thing that is no
+ * regular file. */
+enum code fs_open_own(int *fd, const char *path, uint64_t *size, struct err *err);
+enum code fs_read_own(struct arena *arena, struct bytes *bytes, const char *path, size_t limit,
+                      struct err *err);
+enum code fs_digest_own(const char *path, struct digest *digest, uint64_t *size, struct err *err);
+
 /* Opens a new file for reading and writing at random places (the HDF5 driver's way in). The file
  * must not exist. The caller fsyncs with fs_sync_fd and closes. */
 enum code fs_create(int *fd, const char *path, struct err *err);

@@ -149,21 +149,11 @@ static enum code put_right(struct adopting *adopting, json_t *mended, struct err
 
 static enum code check_folders(struct adopting *adopting, struct err *err)
 {
-    static const char *const folders[] = { "", "blobs", "blobs/sha256" };
     TRY(name_check_model(adopting->model, err));
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        const char *path = oci_path(&adopting->arena, adopting->registry, adopting->model,
-                                    folders[i]);
-        struct stat info;
-        enum code code = fs_stat(path, &info, err); /* a link to a folder is none */
-        if (!code && S_ISDIR(info.st_mode)) continue;
-        if (!code) return err_set(err, DAMAGED, "'%s' is not a folder", path);
-        if (code == NOT_FOUND && i) continue;
-        if (code != NOT_FOUND) return code;
-        err_set(err, NOT_FOUND, "no layout '%s' in the registry", path);
-        return err_hint(err, "`skopeo copy ... oci:%s:TAG` makes one.", path);
-    }
-    return OK;
+    const char *path = oci_path(&adopting->arena, adopting->registry, adopting->model, "");
+    if (fs_exists(path)) return oci_check_layout(adopting->registry, adopting->model, err);
+    err_set(err, NOT_FOUND, "no layout '%s' in the registry", path);
+    return err_hint(err, "`skopeo copy ... oci:%s:TAG` makes one.", path);
 }
 
 static enum code adopt_one(struct registry *registry, json_t *rows, json_t *mended,

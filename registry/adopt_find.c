@@ -40,7 +40,7 @@ static json_t *read_manifest(struct adopting *adopting, const struct digest *dig
     const char *path = adopt_blob_path(adopting, digest);
     if (!is_regular(path))
         path = store_locate(&adopting->arena, &adopting->registry->store, digest);
-    if (fs_read(&adopting->arena, &bytes, path, MANIFEST_LIMIT, NULL)) return NULL;
+    if (fs_read_own(&adopting->arena, &bytes, path, MANIFEST_LIMIT, NULL)) return NULL;
     struct digest got = digest_of(bytes.at, bytes.len);
     if (!digest_equal(&got, digest) || !bytes.len || bytes.at[0] != '{') return NULL;
     if (json_parse(&json, bytes.at, bytes.len, path, NULL)) return NULL;
@@ -164,7 +164,7 @@ static enum code find_in_index(struct adopting *adopting, struct err *err)
                                 "index.json");
     if (!fs_exists(path)) return OK;
     if (!is_regular(path)) return err_set(err, DAMAGED, "'%s' is not a regular file", path);
-    enum code code = fs_read(&adopting->arena, &bytes, path, INDEX_LIMIT, err);
+    enum code code = fs_read_own(&adopting->arena, &bytes, path, INDEX_LIMIT, err);
     if (!code) code = json_parse(&index, bytes.at, bytes.len, path, err);
     if (!code) code = json_get_array(&manifests, index, "manifests", path, err);
     if (!code) code = demand(adopting, &want, err);

@@ -39,7 +39,7 @@ static enum code take_blob(struct adopting *adopting, const struct digest *diges
         return err_set(err, DAMAGED, "blob '%s' is not a regular file", path);
     if (fs_exists(store_path(&adopting->arena, store, digest)))
         return store_check(store, digest, NULL, err);
-    TRY(fs_digest(path, &got, NULL, err)); /* nothing false gets a name in the store */
+    TRY(fs_digest_own(path, &got, NULL, err)); /* nothing false gets a name in the store */
     if (digest_equal(&got, digest)) TRY(store_put_file(store, &got, NULL, path, err));
     if (digest_equal(&got, digest)) return OK;
     return err_set(err, DAMAGED, "blob '%s' is damaged: its bytes have another digest", path);

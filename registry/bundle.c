@@ -111,7 +111,7 @@ static enum code check_file(const char *dir, const json_t *file, struct err *err
         code = err_set(err, DAMAGED, "bundle '%s' lists a file that no bundle has", dir);
     } else {
         const char *path = path_join(&arena, dir, name);
-        code = fs_digest(path, &got, NULL, err);
+        code = fs_digest_own(path, &got, NULL, err);
         if (code == NOT_FOUND)
             code = err_set(err, DAMAGED, "'%s' is missing", path);
         else if (!code && !digest_equal(&got, &want))

@@ -28,6 +28,10 @@ enum code registry_check_view(const struct registry *registry, struct err *err);
 enum code registry_check_identity(const struct registry *registry, struct digest *id,
                                   struct err *err);
 
+/* Whether what is there of the registry's folders are folders themselves: DAMAGED for a link to
+ * one, through which this registry would write elsewhere. */
+enum code registry_check_folders(const char *dir, struct err *err);
+
 /* Passes `code` on; damage without a hint gets one: where to see all of it. */
 enum code registry_hint_damage(enum code code, struct err *err);
 

@@ -49,7 +49,7 @@ static enum code read_state(json_t **state, const char *dir, struct err *err)
     struct bytes bytes;
     const char *path = path_join(&arena, dir, "state.json");
     *state = NULL;
-    enum code code = fs_read(&arena, &bytes, path, STATE_LIMIT, err);
+    enum code code = fs_read_own(&arena, &bytes, path, STATE_LIMIT, err);
     if (!code) code = json_parse(state, bytes.at, bytes.len, path, err);
     if (!code && !checked_holds(&bytes, *state)) {
         code = err_set(err, DAMAGED, "'%s' is damaged: its bytes do not have the digest it states",

@@ -298,7 +298,8 @@ enum code documents_place(const struct registry *registry, const char *model,
     struct digest first;
     json_t *index = NULL;
     char name[DIGEST_TEXT];
-    enum code code = read_json(&index, &arena, registry, bundle, err);
+    enum code code = oci_check_layout(registry, model, err);
+    if (!code) code = read_json(&index, &arena, registry, bundle, err);
     const json_t *row = json_array_get(json_object_get(index, "manifests"), 0);
     if (!code &&
         (!digest_parse(&first, member_text(row, "digest")) || !digest_equal(&first, version)))

@@ -164,8 +164,10 @@ static enum code make_bundle(struct digest *bundle, struct bundling *bundling,
 {
     json_t *index = NULL, *json = NULL;
     struct oci_layer layer;
-    enum code code = store_size(&bundling->registry->store, &bundling->record->digest,
-                                &bundling->version_size, err);
+    enum code code = oci_check_layout(bundling->registry, bundling->record->model, err);
+    if (!code)
+        code = store_size(&bundling->registry->store, &bundling->record->digest,
+                          &bundling->version_size, err);
     for (int type = 0; !code && type < DOCUMENT_TYPES; type++) {
         const struct document_kind *kind = &document_table[type];
         struct evidence evidence = { .count = 0 };

@@ -123,7 +123,7 @@ static enum code put_file(struct exporting *exporting, const char *name, const c
     void *part = NULL;
     struct sha256 sha;
     struct digest got;
-    TRY(fs_open(&fd, path, &size, err));
+    TRY(fs_open_own(&fd, path, &size, err));
     sha256_begin(&sha);
     enum code code = tar_header(&exporting->writer, name, size, err);
     if (!code) code = block_alloc(&part, PART, "a copy buffer", err);

@@ -175,7 +175,7 @@ static enum code wrong(const char *dir, const char *what, struct err *err)
 static enum code read_text(struct bytes *bytes, struct arena *arena, const char *dir,
                            const char *path, struct err *err)
 {
-    enum code code = fs_read(arena, bytes, path, SMALL_LIMIT, err);
+    enum code code = fs_read_own(arena, bytes, path, SMALL_LIMIT, err);
     return code == NOT_FOUND ? wrong(dir, arena_format(arena, "'%s' is missing", path), err) : code;
 }
 
@@ -273,7 +273,7 @@ static enum code check_parts(struct arena *arena, const char *dir, const json_t 
     struct digest got, want, stated;
     uint64_t size;
     const json_t *layer = json_array_get(json_object_get(manifest, "layers"), 0);
-    TRY(fs_digest(tar->path, &got, NULL, err));
+    TRY(fs_digest_own(tar->path, &got, NULL, err));
     digest_parse(&want, json_string_value(json_object_get(layer, "digest")));
     if (!digest_equal(&got, &want)) return wrong(dir, "its layer's bytes have another digest", err);
     TRY(read_blob(&config, &size, arena, dir,

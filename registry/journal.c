@@ -37,7 +37,7 @@ enum code journal_read(const struct journal *journal, struct entry *entry, int64
     struct arena arena = { 0 };
     struct bytes bytes;
     const char *path = journal_path(&arena, journal, seq);
-    enum code code = fs_read(&arena, &bytes, path, ENTRY_LIMIT, err);
+    enum code code = fs_read_own(&arena, &bytes, path, ENTRY_LIMIT, err);
     if (!code) code = entry_parse(entry, &bytes, seq, path, err);
     arena_release(&arena);
     return code;
@@ -78,6 +78,9 @@ static enum code last_in_folder(struct arena *arena, const struct journal *journ
 {
     char **names, *path = folder_path(arena, journal, folder);
     size_t count;
+    struct stat info;
+    TRY(fs_stat(path, &info, err));
+    if (!S_ISDIR(info.st_mode)) return err_set(err, DAMAGED, "'%s' is not a folder", path);
     TRY(fs_list(arena, &names, &count, path, err));
     int64_t first = folder * JOURNAL_FOLDER + 1, entries = 0, gap = 0;
     *last = first - 1;

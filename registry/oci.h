@@ -54,6 +54,10 @@ const struct oci_layer *oci_layer(const struct oci_version *version, const char 
 char *oci_path(struct arena *arena, const struct registry *registry, const char *model,
                const char *part);
 
+/* Whether the folders of models/NAME/, where they are there, are folders themselves: DAMAGED for a
+ * link to one, through which links would be made elsewhere. */
+enum code oci_check_layout(const struct registry *registry, const char *model, struct err *err);
+
 /* Makes models/NAME/ a layout without blobs. What is there stays. */
 enum code oci_make_layout(const struct registry *registry, const char *model, struct err *err);
 

@@ -28,12 +28,29 @@ static enum code link_blob(const struct registry *registry, const char *model,
     return code;
 }
 
-enum code oci_make_layout(const struct registry *registry, const char *model, struct err *err)
+static const char *const folders[] = { "", "blobs", "blobs/sha256" };
+
+enum { FOLDERS = sizeof folders / sizeof *folders };
+
+enum code oci_check_layout(const struct registry *registry, const char *model, struct err *err)
 {
-    static const char *const folders[] = { "", "blobs", "blobs/sha256" };
     struct arena arena = { 0 };
     enum code code = OK;
-    for (size_t i = 0; !code && i < sizeof folders / sizeof *folders; i++)
+    for (size_t i = 0; !code && i < FOLDERS; i++) {
+        struct stat info;
+        const char *path = oci_path(&arena, registry, model, folders[i]);
+        if (fs_stat(path, &info, NULL) == OK && !S_ISDIR(info.st_mode))
+            code = err_set(err, DAMAGED, "'%s' is not a folder", path);
+    }
+    arena_release(&arena);
+    return code;
+}
+
+enum code oci_make_layout(const struct registry *registry, const char *model, struct err *err)
+{
+    struct arena arena = { 0 };
+    enum code code = oci_check_layout(registry, model, err);
+    for (size_t i = 0; !code && i < FOLDERS; i++)
         code = fs_mkdir_like(oci_path(&arena, registry, model, folders[i]), err);
     const char *fixed = oci_path(&arena, registry, model, "oci-layout");
     if (!code && !fs_exists(fixed))
@@ -143,7 +160,8 @@ enum code oci_index_write(const struct registry *registry, const struct model_li
 {
     struct arena arena = { 0 };
     struct bytes bytes;
-    enum code code = oci_index_render(&arena, &bytes, registry, model, err);
+    enum code code = oci_check_layout(registry, model->name, err);
+    if (!code) code = oci_index_render(&arena, &bytes, registry, model, err);
     if (!code)
         code = fs_publish_view(oci_path(&arena, registry, model->name, "index.json"), bytes.at,
                                bytes.len, err);

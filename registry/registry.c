@@ -62,7 +62,7 @@ enum code registry_check_identity(const struct registry *registry, struct digest
     struct bytes got, want;
     struct entry first = { 0 };
     const char *path = path_join(&arena, registry->dir, "registry.json");
-    enum code code = fs_read(&arena, &got, path, REGISTRY_LIMIT, err);
+    enum code code = fs_read_own(&arena, &got, path, REGISTRY_LIMIT, err);
     if (code == NOT_FOUND) {
         err_set(err, NOT_FOUND, "'%s' is not a registry: it has no registry.json", registry->dir);
         if (fs_is_dir(registry->journal.dir))
@@ -116,6 +116,21 @@ static enum code no_registry(const char *dir, struct err *err)
     return NOT_FOUND;
 }
 
+enum code registry_check_folders(const char *dir, struct err *err)
+{
+    struct arena arena = { 0 };
+    enum code code = OK;
+    for (size_t i = 0; !code && i < FOLDERS; i++) {
+        struct stat info;
+        const char *path = path_join(&arena, dir, folders[i].name);
+        if (fs_stat(path, &info, NULL) == OK && !S_ISDIR(info.st_mode))
+            code = err_set(err, DAMAGED, "'%s' is not a folder", path);
+    }
+    if (code) err_hint(err, "A registry holds no links and nothing else in place of its folders.");
+    arena_release(&arena);
+    return code;
+}
+
 enum code registry_open(struct registry *registry, const char *dir, struct err *err)
 {
     TRY(set_paths(registry, dir, err));
@@ -123,6 +138,7 @@ enum code registry_open(struct registry *registry, const char *dir, struct err *
         if (!fs_exists(dir)) return no_registry(dir, err);
         return err_set(err, NOT_FOUND, "cannot open registry '%s': it is not a directory", dir);
     }
+    TRY(registry_check_folders(dir, err));
     TRY(registry_check_identity(registry, &registry->id, err));
     struct entry first;
     TRY(journal_read(&registry->journal, &first, 1, err));

@@ -74,7 +74,9 @@ enum code registry_repair(const char *dir, json_t **result, const struct repair_
     *result = NULL;
     repairing.done = json_array();
     repairing.left = json_array();
-    enum code code = registry_open(&repairing.registry, dir, err);
+    enum code code = registry_check_folders(dir, err);
+    if (code) goto out;
+    code = registry_open(&repairing.registry, dir, err);
     if ((code = mend_identity(&repairing, code, err))) goto out;
     if ((code = repair_journal(&repairing, err))) goto out;
     if ((code = repair_content(&repairing, err))) goto out;

@@ -12,7 +12,7 @@
 static bool is_sound(const char *path, const struct digest *digest)
 {
     struct digest got;
-    return fs_digest(path, &got, NULL, NULL) == OK && digest_equal(&got, digest);
+    return fs_digest_own(path, &got, NULL, NULL) == OK && digest_equal(&got, digest);
 }
 
 /* A path in some layout, or aside in trash/, whose bytes have this digest; NULL for none. */
@@ -141,9 +141,10 @@ static enum code mend_layout(struct repairing *repairing, const struct model_lin
     struct arena *arena = &repairing->arena;
     struct registry *registry = &repairing->registry;
     struct bytes bytes = { 0 };
+    TRY(oci_check_layout(registry, model->name, err));
     const char *fixed = oci_path(arena, registry, model->name, "oci-layout");
     bool whole = fs_is_dir(oci_path(arena, registry, model->name, "blobs/sha256")) &&
-                 fs_read(arena, &bytes, fixed, 4096, NULL) == OK &&
+                 fs_read_own(arena, &bytes, fixed, 4096, NULL) == OK &&
                  bytes.len == strlen(oci_layout_text) &&
                  memcmp(bytes.at, oci_layout_text, bytes.len) == 0;
     if (whole) return OK;

@@ -143,7 +143,7 @@ static void look_at_indexes(const struct walking *walking)
     for (size_t m = 0; models[m]; m++) {
         struct bytes bytes;
         const char *path = oci_path(arena, registry, models[m], "index.json");
-        if (fs_read(arena, &bytes, path, INDEX_LIMIT, NULL)) continue;
+        if (fs_read_own(arena, &bytes, path, INDEX_LIMIT, NULL)) continue;
         const struct model_line *model = state_model(&registry->state, models[m]);
         int64_t known = model ? (int64_t)model->version_count : 0;
         int64_t missing = oci_index_highest(&bytes) - known, head = registry->state.head.seq;

@@ -40,7 +40,7 @@ static const struct score_test tests[SCORE_TESTS] = {
     { "M7", 1, "The model is tested for considerations of inclusion",
       "Give the suite a gate `{gap: [GROUP, rest], at_most: ...}`." },
     { "I1", 2, "Training is reproducible",
-      "Run `pawl verify-resume` and say so in `tests` of the card." },
+      "Train it again in another run and add that under another name: the weights must be equal." },
     { "I2", 2, "Model specifications are unit tested", BY_HAND },
     { "I3", 2, "The whole pipeline is integration tested", "Go the whole way: `pawl release`." },
     { "I4", 2, "Model quality is validated before serving",
@@ -57,7 +57,8 @@ static const struct score_test tests[SCORE_TESTS] = {
       "Train with `non_finite: stop` and evaluate; no value may be missing." },
     { "O6", 3, "Computing performance has not regressed",
       "Give the suite a blocking gate on latency, throughput or memory." },
-    { "O7", 3, "Prediction quality has not regressed on served data", BY_HAND },
+    { "O7", 3, "Prediction quality has not regressed on served data",
+      "After a promotion evaluate the version on newer labelled rows: `pawl eval SUITE --model`." },
 };
 
 bool score_knows(const char *test)

@@ -25,9 +25,10 @@ struct score_evidence {
     const json_t *profile; /* profile/1 of the training data */
     const json_t *card;    /* card/1 */
     const json_t *reports; /* list of report/1, the newest of each suite */
-    const json_t *notes;   /* list of {seal, verdict}: the entries that recorded them */
+    const json_t *notes;   /* list of {seq, seal, verdict, data?}: the entries that recorded them */
     const json_t *history; /* entries of history/1 about the model */
     const json_t *files;   /* list of {name}: of the version */
+    const json_t *twins;   /* list of {subject, seq, facts}: other entries with the same weights */
     bool finished;         /* the run came to its end without an alarm */
 };
 

@@ -190,6 +190,58 @@ static bool score_rollback(const struct score_evidence *evidence, char out[SCORE
     return true;
 }
 
+static const char *started(const json_t *facts)
+{
+    return member_text(facts, "started");
+}
+
+/* Another run of the same configuration on the same data that came to the same weights, bit for
+ * bit. The run's own start tells two runs apart. */
+static bool score_reproduced(const struct score_evidence *evidence, char out[SCORE_EVIDENCE])
+{
+    const json_t *own = evidence->facts, *twin;
+    const char *config = member_hex(own, "config_digest");
+    const char *data = member_hex(json_object_get(own, "data"), "digest");
+    size_t i;
+    if (!config || !data || !*started(own)) return false;
+    json_array_foreach(evidence->twins, i, twin)
+    {
+        const json_t *facts = json_object_get(twin, "facts");
+        const char *again = member_hex(facts, "config_digest");
+        const char *rows = member_hex(json_object_get(facts, "data"), "digest");
+        if (!again || !rows || strcmp(again, config) != 0 || strcmp(rows, data) != 0) continue;
+        if (!*started(facts) || strcmp(started(facts), started(own)) == 0) continue;
+        snprintf(out, SCORE_EVIDENCE, "%.80s (entry %lld) is another run with the same weights",
+                 member_text(twin, "subject"), seq_of(twin));
+        return true;
+    }
+    return false;
+}
+
+/* Judged again after it went onto a channel, on rows that no report before had used; the newest
+ * such report counts. */
+static bool score_served(const struct score_evidence *evidence, char out[SCORE_EVIDENCE])
+{
+    const json_t *moved = entry_of(evidence, "promote", false), *newest = NULL, *note;
+    size_t i, k;
+    json_array_foreach(evidence->notes, i, note)
+    {
+        const char *data = member_hex(note, "data");
+        bool new_rows = moved && data && seq_of(note) > seq_of(moved);
+        for (k = 0; new_rows && k < i; k++) {
+            const json_t *before = json_array_get(evidence->notes, k);
+            const char *used = member_hex(before, "data");
+            if (seq_of(before) < seq_of(moved) && (!used || strcmp(used, data) == 0))
+                new_rows = false;
+        }
+        if (new_rows) newest = note;
+    }
+    if (!newest || strcmp(member_text(newest, "verdict"), "pass") != 0) return false;
+    snprintf(out, SCORE_EVIDENCE, "promoted in entry %lld, passed on other rows in entry %lld",
+             seq_of(moved), seq_of(newest));
+    return true;
+}
+
 /* The run stopped at nothing that is no number, and neither did an evaluation find one. */
 static bool score_finite(const struct score_evidence *evidence, char out[SCORE_EVIDENCE])
 {
@@ -228,10 +280,11 @@ static const struct {
     const char *test;
     score_check check;
 } checks[] = {
-    { "D1", score_schema },    { "D7", score_golden },   { "M1", score_reviewed },
-    { "M4", score_staleness }, { "M5", score_simpler },  { "M6", score_slices },
-    { "M7", score_inclusion }, { "I3", score_pipeline }, { "I4", score_validated },
-    { "I7", score_rollback },  { "O5", score_finite },   { "O6", score_compute },
+    { "D1", score_schema },     { "D7", score_golden },   { "M1", score_reviewed },
+    { "M4", score_staleness },  { "M5", score_simpler },  { "M6", score_slices },
+    { "M7", score_inclusion },  { "I3", score_pipeline }, { "I4", score_validated },
+    { "I7", score_rollback },   { "O5", score_finite },   { "O6", score_compute },
+    { "I1", score_reproduced }, { "O7", score_served },
 };
 
 score_check score_check_of(const char *test)

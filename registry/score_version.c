@@ -14,18 +14,21 @@ struct scoring {
     const struct version *version;
     struct arena arena;
     struct entry entry;
-    json_t *profile, *card, *reports, *notes, *files, *history;
+    json_t *profile, *card, *reports, *notes, *files, *history, *twins;
 };
 
 static json_t *notes_json(const struct state *state, const struct digest *model)
 {
+    static const struct digest none;
     json_t *list = json_array();
     for (size_t i = 0; i < state->report_count; i++) {
         const struct report_note *note = &state->reports[i];
-        if (digest_equal(&note->model_digest, model))
-            json_array_append_new(list,
-                                  json_pack("{sI sI ss}", "seq", (json_int_t)note->seq, "seal",
-                                            (json_int_t)note->seal, "verdict", note->verdict));
+        if (!digest_equal(&note->model_digest, model)) continue;
+        const struct seal_note *seal = state_seal(state, note->seal);
+        json_t *row = json_pack("{sI sI ss}", "seq", (json_int_t)note->seq, "seal",
+                                (json_int_t)note->seal, "verdict", note->verdict);
+        if (seal && !digest_equal(&seal->data, &none)) json_set_digest(row, "data", &seal->data);
+        json_array_append_new(list, row);
     }
     return list;
 }
@@ -57,6 +60,28 @@ static enum code tell(void *context, const struct entry *entry, struct err *err)
     return OK;
 }
 
+/* Versions of other names with the same weights, and what is known of their making. */
+static enum code gather_twins(struct scoring *scoring, struct err *err)
+{
+    const struct state *state = scoring->state;
+    scoring->twins = json_array();
+    for (size_t m = 0; m < state->model_count; m++) {
+        const struct model_line *model = &state->models[m];
+        const struct version *twin = model_version_by_weights(model,
+                                                              &scoring->version->model_digest);
+        struct entry entry;
+        if (!twin || model == scoring->model) continue;
+        TRY(journal_read(&scoring->registry->journal, &entry, twin->seq, err));
+        json_t *facts = json_object_get(entry.body, "facts");
+        json_array_append_new(
+            scoring->twins, json_pack("{so sI sO*}", "subject",
+                                      json_sprintf("%s@%lld", model->name, (long long)twin->number),
+                                      "seq", (json_int_t)twin->seq, "facts", facts));
+        entry_release(&entry);
+    }
+    return OK;
+}
+
 static enum code gather(struct scoring *scoring, struct err *err)
 {
     struct oci_version files;
@@ -75,13 +100,14 @@ static enum code gather(struct scoring *scoring, struct err *err)
     TRY(documents_reports(scoring->reports, registry, scoring->state, &version->model_digest, NULL,
                           err));
     TRY(journal_walk(&registry->journal, &head, tell, scoring, err));
+    TRY(gather_twins(scoring, err));
     return journal_read(&registry->journal, &scoring->entry, version->seq, err);
 }
 
 static void scoring_release(struct scoring *scoring)
 {
-    json_t *const owned[] = { scoring->profile, scoring->card,  scoring->reports,
-                              scoring->notes,   scoring->files, scoring->history };
+    json_t *const owned[] = { scoring->profile, scoring->card,    scoring->reports, scoring->notes,
+                              scoring->files,   scoring->history, scoring->twins };
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) json_decref(owned[i]);
     entry_release(&scoring->entry);
     arena_release(&scoring->arena);
@@ -104,7 +130,8 @@ static enum code score_state(json_t **scored, struct scoring *scoring, const jso
                                            .reports = scoring->reports,
                                            .notes = scoring->notes,
                                            .history = scoring->history,
-                                           .files = scoring->files };
+                                           .files = scoring->files,
+                                           .twins = scoring->twins };
         *scored = score_json(&evidence);
     }
     scoring_release(scoring);

@@ -182,7 +182,7 @@ static enum code map_file(const struct registry *registry, struct snapshot *snap
     uint64_t size;
     memset(snapshot, 0, sizeof *snapshot);
     const char *path = snapshot_path(&arena, registry);
-    enum code code = fs_open(&fd, path, &size, err);
+    enum code code = fs_open_own(&fd, path, &size, err);
     if (!code) {
         void *map = size ? mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
         fs_close(fd);

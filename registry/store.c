@@ -128,7 +128,7 @@ static enum code check_once(void *context, const char *path, struct err *err)
 {
     struct checking *checking = context;
     struct digest got;
-    TRY(fs_digest(path, &got, checking->size, err));
+    TRY(fs_digest_own(path, &got, checking->size, err));
     return digest_equal(&got, checking->digest) ? OK : wrong_content(path, err);
 }
 
@@ -205,7 +205,7 @@ struct reading {
 static enum code read_once(void *context, const char *path, struct err *err)
 {
     struct reading *reading = context;
-    TRY(fs_read(reading->arena, reading->bytes, path, reading->limit, err));
+    TRY(fs_read_own(reading->arena, reading->bytes, path, reading->limit, err));
     struct digest got = digest_of(reading->bytes->at, reading->bytes->len);
     return digest_equal(&got, reading->digest) ? OK : wrong_content(path, err);
 }
@@ -223,8 +223,13 @@ enum code store_copy(const struct store *store, const struct digest *digest, con
     struct arena arena = { 0 };
     struct fs_writer writer = { 0 };
     struct digest got;
+    struct stat info;
     const char *from = store_locate(&arena, store, digest);
-    enum code code = fs_writer_open(&writer, path, err);
+    enum code code = fs_stat(from, &info, NULL);
+    if (!code && !S_ISREG(info.st_mode))
+        code = err_set(err, DAMAGED, "content '%s' is not a regular file", from);
+    if (code == DAMAGED) goto out;
+    code = fs_writer_open(&writer, path, err);
     if (code) goto out;
     code = fs_writer_copy(&writer, from, err);
     if (code == NOT_FOUND) code = err_set(err, DAMAGED, "content '%s' is missing", from);
@@ -254,7 +259,7 @@ enum code store_pour(const struct store *store, struct fs_writer *writer,
     const char *from = store_locate(&arena, store, digest);
     sha256_begin(&sha);
     enum code code = block_alloc(&part, PART, "a copy buffer", err);
-    if (!code) code = fs_open(&fd, from, &there, err);
+    if (!code) code = fs_open_own(&fd, from, &there, err);
     if (code == NOT_FOUND) code = err_set(err, DAMAGED, "content '%s' is missing", from);
     if (!code && there != size) code = wrong_content(from, err);
     for (uint64_t at = 0; !code && at < size; at += PART) {

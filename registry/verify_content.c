@@ -158,7 +158,7 @@ static void verify_link(struct verifying *verifying, const char *model, const st
     if (link) return;
     if (!S_ISREG(here.st_mode)) {
         verify_wrong(verifying, "blob '%s' is not a regular file", path);
-    } else if (fs_digest(path, &got, NULL, &err)) {
+    } else if (fs_digest_own(path, &got, NULL, &err)) {
         verify_problem(verifying, &err);
     } else if (!digest_equal(&got, digest)) {
         verify_wrong(verifying, "blob '%s' is damaged: its bytes have another digest", path);
@@ -213,7 +213,7 @@ static void verify_foreign(struct verifying *verifying, const char *dir, const c
         verify_note(verifying, "'%s' is no blob", path);
     } else if (place_of(verifying, &want) >= 0) {
         return;
-    } else if (fs_digest(path, &got, NULL, &err)) {
+    } else if (fs_digest_own(path, &got, NULL, &err)) {
         verify_problem(verifying, &err);
     } else if (!digest_equal(&got, &want)) {
         verify_wrong(verifying, "blob '%s' is damaged: its bytes have another digest", path);
@@ -242,7 +242,7 @@ static void verify_index(struct verifying *verifying, const char *name,
     struct err err;
     const char *path = arena_format(&verifying->arena, "%s/models/%s/index.json",
                                     verifying->registry.dir, name);
-    if (fs_read(&verifying->arena, &got, path, INDEX_LIMIT, &err)) {
+    if (fs_read_own(&verifying->arena, &got, path, INDEX_LIMIT, &err)) {
         verify_note(verifying, "no usable index: %s", err.message);
         return;
     }
@@ -265,10 +265,24 @@ static void verify_layout(struct verifying *verifying, const char *name)
 {
     struct bytes bytes;
     struct err err;
+    struct stat info;
     const struct model_line *model = state_model(&verifying->registry.state, name);
+    const char *place = arena_format(&verifying->arena, "%s/models/%s", verifying->registry.dir,
+                                     name);
+    if (fs_stat(place, &info, &err) == OK && S_ISLNK(info.st_mode)) {
+        verify_wrong(verifying, "'%s' is a symbolic link", place);
+        return;
+    }
+    if (oci_check_layout(&verifying->registry, name, &err)) {
+        if (model)
+            verify_problem(verifying, &err);
+        else
+            verify_note(verifying, "'models/%s' is no model's layout", name);
+        return;
+    }
     const char *path = arena_format(&verifying->arena, "%s/models/%s/oci-layout",
                                     verifying->registry.dir, name);
-    if (fs_read(&verifying->arena, &bytes, path, 4096, &err)) {
+    if (fs_read_own(&verifying->arena, &bytes, path, 4096, &err)) {
         if (model)
             verify_problem(verifying, &err);
         else

@@ -67,7 +67,7 @@ enum code channels_view_read(const struct registry *registry, struct channels_vi
     struct bytes bytes;
     const char *path = view_path(&arena, registry);
     memset(view, 0, sizeof *view);
-    enum code code = fs_read(&arena, &bytes, path, VIEW_LIMIT, err);
+    enum code code = fs_read_own(&arena, &bytes, path, VIEW_LIMIT, err);
     if (!code) code = json_parse(&view->json, bytes.at, bytes.len, path, err);
     if (!code && !usable(registry, view, &bytes))
         code = err_set(err, NOT_FOUND, "view '%s' is damaged or of another registry", path);
@@ -135,7 +135,7 @@ enum code channels_view_look(const struct registry *registry, struct head *head,
     struct bytes file;
     struct channels_view view = { 0 };
     if (row) *row = NULL;
-    enum code code = fs_read(&arena, &file, view_path(&arena, registry), VIEW_LIMIT, NULL);
+    enum code code = fs_read_own(&arena, &file, view_path(&arena, registry), VIEW_LIMIT, NULL);
     if (!code) {
         view.json = read_tail(&arena, &file);
         code = view.json && usable(registry, &view, &file) ? OK : NOT_FOUND;

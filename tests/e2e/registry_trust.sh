@@ -240,7 +240,7 @@ says 'small@staging -> small@2'
 # --- an open registry says so, takes no key, and is closed for good by a policy
 unset PAWL_KEY PAWL_REGISTRY
 expect 0 registry init plain
-expect 2 registry add runs/small --registry plain --key ada.key
+expect 2 registry adopt --registry plain --key ada.key
 says "'--key' does not apply"
 expect 0 registry add runs/small --registry plain
 says 'integrity only'

@@ -12,7 +12,7 @@
 
 #define HEX "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-enum part { FACTS, PROFILE, CARD, REPORTS, NOTES, HISTORY, FILES_OF, PARTS };
+enum part { FACTS, PROFILE, CARD, REPORTS, NOTES, HISTORY, FILES_OF, TWINS, PARTS };
 
 static double points_of(const json_t *scored, const char *test, const char **how)
 {
@@ -38,6 +38,16 @@ static double total(const json_t *scored)
         sum += json_number_value(json_object_get(row, "points"));
     return sum;
 }
+
+/* Facts of a run, and another version whose run they are. */
+#define RUN(config, data, start)                                                                   \
+    "{\"config_digest\":\"sha256:" config "\",\"data\":{\"digest\":\"sha256:" data                 \
+    "\"},\"started\":\"" start "\"}"
+#define TWIN(run) "[{\"subject\":\"again@1\",\"seq\":7,\"facts\":" run "}]"
+#define HEX2      "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+#define NOTE(seq, verdict, data)                                                                   \
+    "{\"seq\":" seq ",\"seal\":0,\"verdict\":\"" verdict "\",\"data\":\"sha256:" data "\"}"
+#define PROMOTED "[{\"seq\":5,\"kind\":\"promote\",\"subject\":\"m@2\"}]"
 
 #define GATE(body) "[{\"quality\":{\"gates\":[{\"id\":\"g\",\"counts\":true," body "}]}}]"
 
@@ -122,6 +132,30 @@ static const struct {
       { { REPORTS, "[{\"measured\":{\"gates\":[{\"id\":\"g\",\"counts\":true,\"metric\":"
                    "\"latency_p99\",\"verdict\":\"pass\",\"slice\":\"all\"}]}}]" } } },
     { "O6", 0, { { REPORTS, GATE("\"metric\":\"accuracy\",\"verdict\":\"pass\"") } } },
+    { "I1", 1, { { FACTS, RUN(HEX, HEX, "a") }, { TWINS, TWIN(RUN(HEX, HEX, "b")) } } },
+    { "I1", 0, { { FACTS, RUN(HEX, HEX, "a") }, { TWINS, TWIN(RUN(HEX, HEX, "a")) } } },
+    { "I1", 0, { { FACTS, RUN(HEX, HEX, "a") }, { TWINS, TWIN(RUN(HEX2, HEX, "b")) } } },
+    { "I1", 0, { { FACTS, RUN(HEX, HEX, "a") }, { TWINS, TWIN(RUN(HEX, HEX2, "b")) } } },
+    { "I1", 0, { { FACTS, RUN(HEX, HEX, "") }, { TWINS, TWIN(RUN(HEX, HEX, "b")) } } },
+    { "I1", 0, { { FACTS, RUN(HEX, HEX, "a") }, { TWINS, TWIN("{}") } } },
+    { "O7",
+      1,
+      { { NOTES, "[" NOTE("3", "pass", HEX) "," NOTE("9", "pass", HEX2) "]" },
+        { HISTORY, PROMOTED } } },
+    { "O7",
+      0,
+      { { NOTES, "[" NOTE("3", "pass", HEX) "," NOTE("9", "pass", HEX) "]" },
+        { HISTORY, PROMOTED } } },
+    { "O7",
+      0,
+      { { NOTES, "[" NOTE("3", "pass", HEX) "," NOTE("4", "pass", HEX2) "]" },
+        { HISTORY, PROMOTED } } },
+    { "O7",
+      0,
+      { { NOTES,
+          "[" NOTE("3", "pass", HEX) "," NOTE("8", "pass", HEX2) "," NOTE("9", "fail", HEX2) "]" },
+        { HISTORY, PROMOTED } } },
+    { "O7", 0, { { NOTES, "[" NOTE("9", "pass", HEX2) "]" } } },
 };
 
 Test(score, each_test_counts_for_what_shows_it_and_for_nothing_else)
@@ -143,7 +177,8 @@ Test(score, each_test_counts_for_what_shows_it_and_for_nothing_else)
                                            .reports = parts[REPORTS],
                                            .notes = parts[NOTES],
                                            .history = parts[HISTORY],
-                                           .files = parts[FILES_OF] };
+                                           .files = parts[FILES_OF],
+                                           .twins = parts[TWINS] };
         json_t *scored = score_json(&evidence);
         double points = points_of(scored, cases[c].test, &how);
         cr_expect(points == cases[c].points, "case %zu: %s counts %g (%s)", c, cases[c].test,
