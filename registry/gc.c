@@ -121,8 +121,9 @@ static void take_over(const struct store *store, const char *dir, const char *na
 {
     struct arena arena = { 0 };
     struct digest digest;
+    if (strlen(name) != 64 + 17 || name[64] != '.') return; /* not such a name */
     char *plain = arena_copy_len(&arena, name, 64);
-    if (strlen(name) == 64 + 17 && name[64] == '.' && digest_of_name(&digest, plain))
+    if (digest_of_name(&digest, plain))
         move(store, &digest, path_join(&arena, dir, name), path_join(&arena, dir, plain), NULL);
     arena_release(&arena);
 }
